@@ -1,0 +1,127 @@
+/*
+ * Codec: turns the bytes of one connection into streams and back. HTTP/1.1 has one stream at a
+ * time, HTTP/2 many; nothing above this interface can tell.
+ *
+ * Sans-I/O: a codec reads from one buffer and writes to another, both given by its owner (the
+ * HTTP connection manager downstream, the connection pool upstream), and never touches a socket.
+ *
+ * Re-entrancy: event callbacks may call `send_*`, `pause`, `reset` of the same codec. They may
+ * not free it; the owner frees it after `receive` returned. `receive` stops after the event
+ * that paused or ended the codec and can be called again to go on.
+ *
+ * Errors of a peer are values (mb_protocol_error), never asserts. RFC 9112, RFC 9113.
+ */
+#ifndef MB_HTTP_CODEC_H
+#define MB_HTTP_CODEC_H
+
+#include "base/buffer.h"
+#include "http/header_map.h"
+
+typedef struct mb_codec mb_codec;
+
+/* Why a message was refused. `details` are Envoy's response code details. */
+typedef struct mb_protocol_error {
+    uint16_t status;      /* what a server answers: 400, 413, 414, 426, 431, 501, 505 */
+    const char *details;  /* constant: "http1.invalid_chunk_size", ... */
+    const char *reason;   /* constant, for the log: one line for a person */
+} mb_protocol_error;
+
+typedef enum mb_reset_reason {
+    MB_RESET_LOCAL = 0,    /* we gave the stream up */
+    MB_RESET_REMOTE,       /* the peer reset the stream or closed within it */
+    MB_RESET_PROTOCOL,     /* the peer broke the protocol */
+    MB_RESET_REFUSED       /* not processed by the peer: may be sent again */
+} mb_reset_reason;
+
+/* The codec's part of a stream; embedded in the owner's stream object. */
+typedef struct mb_codec_stream {
+    mb_codec *codec;
+    uint32_t id;             /* HTTP/2 stream id; 1, 2, 3... in HTTP/1 */
+    bool local_ended;        /* we sent the end of our message */
+    bool remote_ended;       /* the peer sent the end of its */
+    mb_headers *headers;     /* where the codec puts the peer's head; owner sets it */
+    mb_headers *trailers;    /* where it puts trailers; owner sets it */
+    mb_buffer *body;         /* where it puts body pieces before `on_body`; owner sets it */
+    bool head_request;       /* client side: the request was HEAD, the response has no body */
+    bool connect_request;    /* client side: CONNECT (a 2xx starts a tunnel) */
+} mb_codec_stream;
+
+typedef struct mb_codec_events {
+    /* Server: a request begins. Returns the stream with headers, trailers and body set, or NULL:
+     * the codec stops (out of memory or shutting down). */
+    mb_codec_stream *(*on_begin)(void *owner);
+    /* The head is complete and in `stream->headers`. */
+    void (*on_headers)(void *owner, mb_codec_stream *stream, bool end_stream);
+    /* Client: a 1xx other than 101; `stream->headers` holds it and is cleared afterwards. */
+    void (*on_informational)(void *owner, mb_codec_stream *stream);
+    /* New bytes were appended to `stream->body`, which the owner empties. */
+    void (*on_body)(void *owner, mb_codec_stream *stream, bool end_stream);
+    /* The message ended with trailers, in `stream->trailers`. */
+    void (*on_trailers)(void *owner, mb_codec_stream *stream);
+    /* The peer ended the stream abruptly (or the connection, within the stream). */
+    void (*on_reset)(void *owner, mb_codec_stream *stream, mb_reset_reason reason);
+    /* The connection can carry nothing more. `stream` is the one it happened in, or NULL. A
+     * server owner answers with `error->status` and closes. Last event of the codec. */
+    void (*on_error)(void *owner, mb_codec_stream *stream, const mb_protocol_error *error);
+} mb_codec_events;
+
+typedef struct mb_codec_vtable {
+    const char *protocol; /* "HTTP/1.1", "HTTP/2" */
+    /* Parses what it can of `in`, draining it, with events. Returns MB_OK (all consumed or more
+     * input needed), MB_EAGAIN (paused or waiting for the owner: call again later), MB_EPROTO. */
+    int (*receive)(mb_codec *codec, mb_buffer *in);
+    /* The peer will send no more. Ends a response framed by close; resets a cut message. */
+    void (*receive_end)(mb_codec *codec);
+    /* Each appends to `out`. MB_OK, MB_ENOMEM, MB_EINVAL (a byte that would break the framing),
+     * MB_EPHASE. `data` is emptied. A body that does not match its content-length is refused
+     * with MB_EPROTO before a wrong byte is written. */
+    int (*send_headers)(mb_codec *codec, mb_codec_stream *stream, const mb_headers *headers,
+                        bool end_stream, mb_buffer *out);
+    int (*send_informational)(mb_codec *codec, mb_codec_stream *stream, const mb_headers *headers,
+                              mb_buffer *out);
+    int (*send_body)(mb_codec *codec, mb_codec_stream *stream, mb_buffer *data, bool end_stream,
+                     mb_buffer *out);
+    int (*send_trailers)(mb_codec *codec, mb_codec_stream *stream, const mb_headers *trailers,
+                         mb_buffer *out);
+    /* Stops or restarts delivery of the peer's body. HTTP/1 stops parsing; HTTP/2 lets the
+     * stream's window close. */
+    void (*pause)(mb_codec *codec, mb_codec_stream *stream, bool paused);
+    /* Gives a stream up. HTTP/1: the connection can not be used again. */
+    void (*reset)(mb_codec *codec, mb_codec_stream *stream, mb_reset_reason reason, mb_buffer *out);
+    /* Client: begins a stream; it may then be sent on. MB_OK, MB_EAGAIN (no room), MB_ECLOSED. */
+    int (*begin)(mb_codec *codec, mb_codec_stream *stream);
+    /* Says that no further stream will be taken: h1 adds `connection: close` to the next
+     * response, h2 sends GOAWAY. */
+    void (*shut_down)(mb_codec *codec, mb_buffer *out);
+    /* True while the connection can carry another stream after the present ones. */
+    bool (*reusable)(const mb_codec *codec);
+    void (*free)(mb_codec *codec);
+} mb_codec_vtable;
+
+struct mb_codec {
+    const mb_codec_vtable *vtable;
+    const mb_codec_events *events;
+    void *owner;
+};
+
+/* Limits and choices of a codec. Zero means: the default in the comment. */
+typedef struct mb_codec_options {
+    uint32_t max_head_bytes;    /* request/status line and headers; 60 KiB -> 431 */
+    uint32_t max_header_count;  /* 100 -> 431 */
+    uint32_t max_uri_bytes;     /* 16 KiB -> 414 */
+    uint32_t max_trailer_bytes; /* 8 KiB */
+    uint32_t max_informational; /* 1xx before a final response; 16 */
+    bool accept_http_10;        /* server: else 426 */
+    bool enable_trailers;       /* else trailers are read, checked and dropped */
+    bool reject_underscores;    /* names with '_': 400; headers_with_underscores_action */
+    bool drop_underscores;
+    mb_slice default_host;      /* HTTP/1.0 without Host; empty: 400 */
+} mb_codec_options;
+
+/* HTTP/1.1; `options` are copied. NULL: out of memory. */
+mb_codec *mb_h1_server_new(const mb_allocator *allocator, const mb_codec_options *options,
+                           const mb_codec_events *events, void *owner);
+mb_codec *mb_h1_client_new(const mb_allocator *allocator, const mb_codec_options *options,
+                           const mb_codec_events *events, void *owner);
+
+#endif
