@@ -1,0 +1,223 @@
+"""The routing part of the model: what one route configuration looks like to the C core."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from moebridge.config.value_model import (
+    HeaderChanges,
+    RegexRewrite,
+    Value,
+)
+
+__all__ = [
+    "ClusterTarget",
+    "DirectResponse",
+    "Forward",
+    "HeaderMatch",
+    "HostRewrite",
+    "PathMatch",
+    "PerFilter",
+    "QueryParameterMatch",
+    "Redirect",
+    "Route",
+    "RouteAction",
+    "RouteConfig",
+    "RouteMatch",
+    "VirtualHost",
+]
+
+
+class PerFilter(Value, kw_only=True):
+    """What one route, virtual host ... says about one filter of the chain.
+
+    The most specific level that names the filter wins as a whole: weighted cluster, route, virtual
+    host, route configuration. Source: Envoy's typed_per_filter_config.
+    """
+
+    # True: the filter is skipped. False: it runs, also when its HttpFilter.disabled is true.
+    disabled: bool = False
+    # The override configuration, the same kind of value as HttpFilter.config; None = the chain's own.
+    config: Any = None
+    # True when `config` was given (it may be an empty map): the override replaces the chain's.
+    has_config: bool = False
+    # Python filters: what to load for the override, as HttpFilter.filter; "" = the chain's own class.
+    # Envoy's DynamicModuleFilterPerRoute.per_route_config_name.
+    filter: str = ""
+
+
+class PathMatch(Value, kw_only=True):
+    """Envoy's RouteMatch.path_specifier; only the path is compared, without query."""
+
+    # "path" and "safe_regex" match the whole path; "path_separated_prefix" matches up to a `/` or the end.
+    kind: Literal["prefix", "path", "path_separated_prefix", "safe_regex"]
+    # Text or RE2 expression.
+    value: str
+    # Envoy's case_sensitive, default true; always true for safe_regex.
+    case_sensitive: bool = True
+
+
+class HeaderMatch(Value, kw_only=True):
+    """Envoy's config.route.v3.HeaderMatcher. Repeated headers are joined with `,` before matching."""
+
+    # Header name, lower case, or a pseudo-header (":method", ":path", ":authority", ":scheme").
+    name: str
+    # "present": compare presence with `present`. "range": decimal int64 in [range_start, range_end).
+    kind: Literal["exact", "prefix", "suffix", "contains", "safe_regex", "present", "range"]
+    # For the StringMatch kinds, as StringMatch.value.
+    value: str = ""
+    # As StringMatch.ignore_case.
+    ignore_case: bool = False
+    # For "present": the presence that matches. Default true.
+    present: bool = True
+    # For "range": first value that matches, and the first that doesn't any more.
+    range_start: int = 0
+    range_end: int = 0
+    # Envoy's invert_match: turn the result round. Default false. A missing header fails every kind but
+    # "present", with invert_match too (unless treat_missing_header_as_empty).
+    invert_match: bool = False
+    # Envoy's treat_missing_header_as_empty: a missing header is compared as "". Default false.
+    treat_missing_header_as_empty: bool = False
+
+
+class QueryParameterMatch(Value, kw_only=True):
+    """Envoy's config.route.v3.QueryParameterMatcher; the first value of that name counts."""
+
+    # Name, case-sensitive.
+    name: str
+    kind: Literal["exact", "prefix", "suffix", "contains", "safe_regex", "present"]
+    value: str = ""
+    ignore_case: bool = False
+    # For "present": the presence that matches. Default true.
+    present: bool = True
+
+
+class RouteMatch(Value, kw_only=True):
+    """All of it must match."""
+
+    path: PathMatch
+    headers: list[HeaderMatch] = []
+    query_parameters: list[QueryParameterMatch] = []
+
+
+class HostRewrite(Value, kw_only=True):
+    """Envoy's host_rewrite_specifier."""
+
+    # "literal": `value`. "header": the value of request header `value` (nothing when absent or empty).
+    # "auto": the chosen endpoint's Endpoint.hostname (nothing when that is ""). "path_regex": the path
+    # (without query) with every match of `regex.pattern` substituted.
+    kind: Literal["literal", "header", "auto", "path_regex"]
+    value: str = ""
+    regex: RegexRewrite | None = None
+
+
+class ClusterTarget(Value, kw_only=True):
+    """One entry of weighted_clusters, or the only one of a plain `cluster`."""
+
+    # A Cluster.name. Unknown only when the route configuration says validate_clusters: false.
+    name: str
+    # Envoy's ClusterWeight.weight; the sum is > 0 and < 2**32. 1 for a plain cluster.
+    weight: int = 1
+    headers: HeaderChanges = HeaderChanges()
+    # Filter name -> override.
+    per_filter: dict[str, PerFilter] = {}
+    # Envoy's ClusterWeight.host_rewrite_literal, wins over Forward.host_rewrite; "" = none.
+    host_rewrite_literal: str = ""
+
+
+class Forward(Value, kw_only=True, tag_field="kind", tag="forward"):
+    """Envoy's RouteAction: send the request on."""
+
+    # Exactly one of: at least one target, or cluster_header not "".
+    targets: list[ClusterTarget] = []
+    # The request header that names the cluster, lower case; "" = none.
+    cluster_header: str = ""
+    # Answer when the named cluster doesn't exist: 503 (default), 404 or 500.
+    cluster_not_found_status: int = 503
+    # Replaces what the path match matched ("prefix", "path", "path_separated_prefix"); "" = no rewrite.
+    prefix_rewrite: str = ""
+    # Applied to the path without query; None = no rewrite. Never together with prefix_rewrite.
+    regex_rewrite: RegexRewrite | None = None
+    # None = authority as it came.
+    host_rewrite: HostRewrite | None = None
+    # Envoy's append_x_forwarded_host, default false.
+    append_x_forwarded_host: bool = False
+    # Whole upstream exchange, from the request's end to the response's end. ms, 0 = off. Default 15 s.
+    timeout_ms: int = 15_000
+    # No bytes either way. ms, 0 = off. Already resolved: the route's, else the listener's stream_idle.
+    idle_timeout_ms: int = 300_000
+    # Whole stream. ms, 0 = off. Resolved: the route's max_stream_duration, else the listener's.
+    max_stream_duration_ms: int = 0
+
+
+class Redirect(Value, kw_only=True, tag_field="kind", tag="redirect"):
+    """Envoy's RedirectAction."""
+
+    # 301 (default), 302, 303, 307 or 308.
+    status: int = 301
+    # New scheme ("https" for https_redirect, else scheme_redirect); "" = as it came.
+    scheme: str = ""
+    # "" = as it came.
+    host: str = ""
+    # 0 = as it came (none, when the scheme changes and the port was the old scheme's).
+    port: int = 0
+    # At most one of these three. path may have its own query, which then replaces the request's.
+    path: str = ""
+    prefix_rewrite: str = ""
+    regex_rewrite: RegexRewrite | None = None
+    # Drop the request's query. Default false.
+    strip_query: bool = False
+
+
+class DirectResponse(Value, kw_only=True, tag_field="kind", tag="direct_response"):
+    """Envoy's DirectResponseAction."""
+
+    # 200 .. 599.
+    status: int
+    body: bytes = b""
+
+
+RouteAction = Forward | Redirect | DirectResponse
+
+
+class Route(Value, kw_only=True):
+    """One route: the first of a virtual host that matches is taken."""
+
+    match: RouteMatch
+    action: RouteAction
+    # "" = unnamed. %ROUTE_NAME% and stream.route.
+    name: str = ""
+    headers: HeaderChanges = HeaderChanges()
+    # Filter name -> override.
+    per_filter: dict[str, PerFilter] = {}
+    # Envoy's metadata.filter_metadata: namespace -> any map. For filters and %METADATA(ROUTE:...)%.
+    metadata: dict[str, dict[str, Any]] = {}
+
+
+class VirtualHost(Value, kw_only=True):
+    """A set of domains and their routes, in order."""
+
+    name: str
+    # Lower case. Exact, "*.suffix" or "*-suffix" (longest wins), "prefix.*" (longest wins), "*"; in
+    # this order. Unique over the whole route configuration.
+    domains: list[str]
+    routes: list[Route] = []
+    headers: HeaderChanges = HeaderChanges()
+    per_filter: dict[str, PerFilter] = {}
+    metadata: dict[str, dict[str, Any]] = {}
+
+
+class RouteConfig(Value, kw_only=True):
+    """Envoy's config.route.v3.RouteConfiguration."""
+
+    # "" allowed.
+    name: str = ""
+    virtual_hosts: list[VirtualHost] = []
+    headers: HeaderChanges = HeaderChanges()
+    per_filter: dict[str, PerFilter] = {}
+    metadata: dict[str, dict[str, Any]] = {}
+    # Order of the four levels of header changes. False (default): weighted cluster, route, virtual
+    # host, route configuration, so the last has the last word. True: the other way round.
+    most_specific_header_mutations_wins: bool = False
+    # Envoy's ignore_port_in_host_matching: drop `:port` of the authority before matching domains.
+    ignore_port_in_host_matching: bool = False
