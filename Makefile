@@ -1,0 +1,72 @@
+# The verbs of this repository. The first of them sets up what is missing: Debian's packages
+# (tools/debian-packages.txt) and .venv with the package installed in place.
+PYTHON ?= $(shell /usr/bin/python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	2>/dev/null && echo /usr/bin/python3 || echo python3)
+BIN := .venv/bin
+# Folders that hold Python to check, and C: those that exist.
+PY := $(wildcard bridge plugins examples benchmarks tests tools setup.py docs/conf.py)
+C = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h' '*.cc')
+PYX = $(shell git ls-files --cached --others --exclude-standard '*.pyx' '*.pxd')
+# Tests that enter Python from the core: they run once for each dispatcher.
+BRIDGE_TESTS := $(wildcard tests/unit tests/protocol tests/e2e)
+PYTEST := $(BIN)/pytest
+FUZZ_S ?= 60
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+.NOTPARALLEL:
+.PHONY: all build demo test test-full bench typecheck lint format fuzz soak docs clean
+
+all: build
+
+.venv/.stamp: pyproject.toml setup.py bridge/build_core.py tools/debian-packages.txt
+	tools/debian-packages
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -e '.[test]'
+	touch $@
+
+# pip builds in a copy of the tools that it throws away; in place only what changed is built.
+build: .venv/.stamp
+	$(BIN)/python setup.py -q build_ext --inplace
+
+demo: build
+	$(BIN)/python examples/demo.py
+
+# The two dispatchers run the same tests: tests/house checks that neither collects fewer.
+test: build
+	$(if $(BRIDGE_TESTS),MOEBRIDGE_DISPATCH=cffi $(PYTEST) -q -m 'not long and not soak' $(BRIDGE_TESTS))
+	MOEBRIDGE_DISPATCH=cython $(PYTEST) -m 'not long and not soak'
+
+test-full: build
+	$(if $(BRIDGE_TESTS),MOEBRIDGE_DISPATCH=cffi $(PYTEST) -q -m 'not soak' $(BRIDGE_TESTS))
+	MOEBRIDGE_DISPATCH=cython $(PYTEST) -m 'not soak'
+
+bench: build
+	$(PYTEST) benchmarks
+
+typecheck: build
+	$(BIN)/mypy $(PY)
+	$(BIN)/pyright $(PY)
+
+lint: typecheck
+	$(BIN)/ruff check $(PY)
+	$(BIN)/ruff format --check $(PY)
+	$(if $(C),$(BIN)/clang-format --dry-run -Werror $(C))
+	$(if $(PYX),$(BIN)/cython-lint $(PYX))
+	$(BIN)/codespell
+
+format: .venv/.stamp
+	$(BIN)/ruff check --fix $(PY) ; $(BIN)/ruff format $(PY)
+	$(if $(C),$(BIN)/clang-format -i $(C))
+
+fuzz: build
+	$(MAKE) -C native fuzz FUZZ_S=$(FUZZ_S)
+
+soak: build
+	$(PYTEST) -m soak --timeout=0
+
+docs: build
+	$(BIN)/pip install -q '.[docs]' && $(BIN)/sphinx-build -q -W -b html docs build/docs
+
+clean:
+	rm -rf build *.egg-info .venv/.stamp .pytest_cache .mypy_cache .ruff_cache
+	find bridge plugins -name '*.so' -delete
