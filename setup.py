@@ -56,7 +56,10 @@ dispatch = Extension(
 )
 
 # Until both have their sources (core.h, _dispatch.pyx), what has none is left out.
-FIRST_SOURCES = {core: build_core.INCLUDE / "moebridge/core.h", dispatch: ROOT / dispatch.sources[0]}
+FIRST_SOURCES = [
+    (core, build_core.INCLUDE / "moebridge/core.h"),
+    (dispatch, ROOT / dispatch.sources[0]),
+]
 
 
 def link_flags() -> list[str]:
@@ -121,6 +124,6 @@ class EditableWheel(editable_wheel):
 setup(
     # The public headers are installed as moebridge/include/moebridge/*.h.
     packages=[*find_packages("bridge"), *find_packages("plugins"), "moebridge.include"],
-    ext_modules=[module for module, source in FIRST_SOURCES.items() if source.exists()],
+    ext_modules=[module for module, source in FIRST_SOURCES if source.exists()],
     cmdclass={"build_ext": BuildExt, "editable_wheel": EditableWheel},
 )
