@@ -40,17 +40,25 @@ typedef struct mb_codec_stream {
     bool local_ended;        /* we sent the end of our message */
     bool remote_ended;       /* the peer sent the end of its */
     mb_headers *headers;     /* where the codec puts the peer's head; owner sets it */
+    mb_buffer *head;         /* keeps the bytes that `headers` points to; owner sets and empties it,
+                              * or leaves NULL: then they are copied to the map's arena */
     mb_headers *trailers;    /* where it puts trailers; owner sets it */
     mb_buffer *body;         /* where it puts body pieces before `on_body`; owner sets it */
     bool head_request;       /* client side: the request was HEAD, the response has no body */
     bool connect_request;    /* client side: CONNECT (a 2xx starts a tunnel) */
+    bool http_10;            /* the peer's message came as HTTP/1.0; codec sets it */
+    bool upgrade_request;    /* server side: asks for another protocol than h2c; codec sets it.
+                              * Upgrades are not spoken yet: the owner answers 403 */
 } mb_codec_stream;
 
 typedef struct mb_codec_events {
     /* Server: a request begins. Returns the stream with headers, trailers and body set, or NULL:
      * the codec stops (out of memory or shutting down). */
     mb_codec_stream *(*on_begin)(void *owner);
-    /* The head is complete and in `stream->headers`. */
+    /* The head is complete and in `stream->headers`. Hop-by-hop fields and those that Connection
+     * names are gone by then (message.h), except `te: trailers`, and `trailer` where trailers are
+     * passed on. `expect` stays: the owner answers it or sends it on. `:scheme` is set only by a
+     * target in absolute-form. The owner may free the stream in any event with `end_stream`. */
     void (*on_headers)(void *owner, mb_codec_stream *stream, bool end_stream);
     /* Client: a 1xx other than 101; `stream->headers` holds it and is cleared afterwards. */
     void (*on_informational)(void *owner, mb_codec_stream *stream);
@@ -60,8 +68,10 @@ typedef struct mb_codec_events {
     void (*on_trailers)(void *owner, mb_codec_stream *stream);
     /* The peer ended the stream abruptly (or the connection, within the stream). */
     void (*on_reset)(void *owner, mb_codec_stream *stream, mb_reset_reason reason);
-    /* The connection can carry nothing more. `stream` is the one it happened in, or NULL. A
-     * server owner answers with `error->status` and closes. Last event of the codec. */
+    /* The connection can carry nothing more. `stream` is the one it happened in, or NULL: before
+     * a stream began, or bytes that belong to none (a client whose upstream says too much). A
+     * server owner answers with `error->status` and closes: where no response head was sent, the
+     * codec still takes `send_headers` and `send_body` of that stream. Last event of the codec. */
     void (*on_error)(void *owner, mb_codec_stream *stream, const mb_protocol_error *error);
 } mb_codec_events;
 
