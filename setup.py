@@ -1,6 +1,6 @@
 """Builds the C core and the two extension modules; the metadata is in pyproject.toml.
 
-`moebridge._core` is the cffi binding with the whole core inside (native/Makefile makes the archive).
+`moebridge._core` is the cffi binding with the whole core inside, an archive of native/Makefile.
 `moebridge._dispatch` is the Cython entry into Python hooks; it takes the core's address at import
 and links nothing of it.
 """
@@ -58,7 +58,7 @@ dispatch = Extension(
 # Until both have their sources (core.h, _dispatch.pyx), what has none is left out.
 FIRST_SOURCES = [
     (core, build_core.INCLUDE / "moebridge/core.h"),
-    (dispatch, ROOT / dispatch.sources[0]),
+    (dispatch, ROOT / "bridge/moebridge/_dispatch.pyx"),
 ]
 
 
@@ -78,6 +78,7 @@ class BuildExt(build_ext):
     """Makes the core's archive and the binding's source before the extensions."""
 
     def run(self) -> None:
+        """Builds what changed; setuptools calls it."""
         core.extra_link_args += [*link_flags(), "-lstdc++", "-lm", "-ldl"]
         quiet = [] if self.verbose > 1 else ["-s"]
         made = subprocess.run(["make", *quiet, "-C", "native", "-j2", "release"], check=False)
@@ -99,7 +100,8 @@ class StaticPath:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def __call__(self, wheel: Any, files: list[str], mapping: dict[str, str]) -> None:  # noqa: ANN401, ARG002
+    def __call__(self, wheel: Any, files: list[str], mapping: dict[str, str]) -> None:  # noqa: ANN401, ARG002  (setuptools' protocol)
+        """Writes the path file into the wheel."""
         wheel.writestr(f"__editable__.{self._name}.pth", "".join(f"{root}\n" for root in ROOTS))
 
     def __enter__(self) -> StaticPath:
