@@ -1,0 +1,212 @@
+/*
+ * Stream: one request and its response, from the first byte to the access log. Everything above
+ * the codec works on streams; HTTP/1 and HTTP/2 look the same here.
+ *
+ * Who does what: the connection manager (server/hcm) makes a stream, hands it the client's
+ * message and receives the response; the chain (chain.c) walks both along the filters; the
+ * router (upstream/) is the chain's end. All three meet in the functions below and nowhere else.
+ *
+ * Life: every function that may call hooks runs inside mb_stream_enter/leave. When the stream is
+ * over (both sides ended, or reset) `ops->complete` is called once, by the outermost leave, so
+ * nobody up the stack sees freed memory. Memory goes back to the worker's stream table.
+ */
+#ifndef MB_FILTER_STREAM_H
+#define MB_FILTER_STREAM_H
+
+#include "filter/chain.h"
+#include "http/codec.h"
+
+struct mb_route;   /* route/ */
+struct mb_snapshot; /* config/ */
+
+/* Envoy's response flags; `mb_response_flags_text` gives the short names. */
+enum {
+    MB_FLAG_NO_HEALTHY_UPSTREAM = 1 << 0,       /* UH */
+    MB_FLAG_UPSTREAM_CONNECT_FAILURE = 1 << 1,  /* UF */
+    MB_FLAG_UPSTREAM_OVERFLOW = 1 << 2,         /* UO */
+    MB_FLAG_NO_ROUTE = 1 << 3,                  /* NR */
+    MB_FLAG_NO_CLUSTER = 1 << 4,                /* NC */
+    MB_FLAG_DOWNSTREAM_TERMINATION = 1 << 5,    /* DC */
+    MB_FLAG_UPSTREAM_TIMEOUT = 1 << 6,          /* UT */
+    MB_FLAG_LOCAL_RESET = 1 << 7,               /* LR */
+    MB_FLAG_UPSTREAM_REMOTE_RESET = 1 << 8,     /* UR */
+    MB_FLAG_UPSTREAM_TERMINATION = 1 << 9,      /* UC */
+    MB_FLAG_STREAM_IDLE_TIMEOUT = 1 << 10,      /* SI */
+    MB_FLAG_DOWNSTREAM_PROTOCOL = 1 << 11,      /* DPE */
+    MB_FLAG_UPSTREAM_PROTOCOL = 1 << 12,        /* UPE */
+    MB_FLAG_UPSTREAM_MAX_DURATION = 1 << 13,    /* UMSDR */
+    MB_FLAG_RETRY_LIMIT = 1 << 14,              /* URX */
+    MB_FLAG_DURATION_TIMEOUT = 1 << 15,         /* DT */
+    MB_FLAG_OVERLOAD = 1 << 16,                 /* OM */
+    MB_FLAG_DNS_FAILURE = 1 << 17               /* DF */
+};
+
+typedef struct mb_stream_info {
+    uint64_t start_us, start_wall_us;
+    uint64_t request_end_us;      /* last byte of the request received; 0 not yet */
+    uint64_t upstream_start_us;   /* first byte of the request handed to an upstream */
+    uint64_t upstream_headers_us; /* response head received from it */
+    uint64_t response_start_us;   /* response head sent downstream */
+    uint64_t end_us;
+    uint64_t bytes_received, bytes_sent; /* bodies, as on the client's side */
+    uint64_t header_bytes_received, header_bytes_sent;
+    uint64_t upstream_bytes_sent, upstream_bytes_received;
+    uint64_t connection_id;
+    uint32_t response_code; /* 0: none was sent */
+    uint32_t flags;         /* MB_FLAG_* */
+    uint32_t attempts;
+    const char *protocol;   /* constant */
+    mb_slice details;       /* response code details; constant or in the arena */
+    mb_slice termination_details; /* connection termination details */
+    mb_slice upstream_failure; /* transport failure reason; constant or in the arena */
+    mb_slice cluster;       /* owned by the snapshot */
+    mb_slice listener;
+    mb_slice original_path; /* before rewrites; empty: the path was not rewritten */
+    mb_address remote;        /* trusted client address (x-forwarded-for rules) */
+    mb_address direct_remote; /* peer of the socket */
+    mb_address local;
+    mb_address upstream_remote, upstream_local;
+} mb_stream_info;
+
+/* What the route table answered for this stream; filled by ops->resolve_route. */
+typedef struct mb_route_choice {
+    const struct mb_route *route; /* NULL: none matched */
+    mb_slice name, virtual_host;
+    const mb_chain_override *overrides; /* one an entry of the chain, or NULL */
+} mb_route_choice;
+
+/* What the connection manager does for its streams. */
+typedef struct mb_stream_ops {
+    /* The response as it left the filters. The chain calls them in order; `data` is emptied. */
+    void (*send_headers)(mb_stream *stream, bool end_stream);
+    void (*send_body)(mb_stream *stream, mb_buffer *data, bool end_stream);
+    void (*send_trailers)(mb_stream *stream);
+    void (*send_informational)(mb_stream *stream, const mb_headers *headers);
+    /* Breaks the response off in a way that the client can tell. */
+    void (*send_reset)(mb_stream *stream);
+    void (*pause_request)(mb_stream *stream, bool paused);
+    void (*resolve_route)(mb_stream *stream, mb_route_choice *out);
+    /* Before the response headers go to the client: last look (date, server, via, ...). */
+    void (*finish_response_headers)(mb_stream *stream);
+    /* Over: statistics, access log. `mb_stream_free` follows. */
+    void (*complete)(mb_stream *stream);
+} mb_stream_ops;
+
+/* Where a filter stands in a direction. */
+typedef enum mb_filter_position {
+    MB_POSITION_IDLE = 0,      /* headers not seen, or passed and going on */
+    MB_POSITION_STOPPED,       /* STOP_ITERATION, STOP_AND_*: own body hooks still run */
+    MB_POSITION_STOPPED_ALL,   /* STOP_ALL_*: no hook until resume */
+} mb_filter_position;
+
+typedef struct mb_filter_slot {
+    mb_filter filter; /* first: a filter is its slot */
+    const mb_chain_entry *entry;
+    uint32_t wants;
+    uint8_t position[2];  /* mb_filter_position by direction */
+    bool watermark[2];    /* what is held for it pauses the sender instead of failing */
+    bool resume_asked[2];
+    bool body_unseen[2];  /* body or trailers came while it was STOPPED_ALL */
+    bool touched;         /* a hook ran: destroy is due */
+} mb_filter_slot;
+
+/* Why a direction's source is paused; bits. */
+enum { MB_PAUSE_HELD = 1, MB_PAUSE_SINK = 2, MB_PAUSE_TERMINAL = 4 };
+
+typedef struct mb_side {
+    mb_buffer held;        /* the body that filters hold back */
+    uint32_t headers_next; /* walk position of the next filter that has not seen the headers */
+    bool have_headers;     /* the message's head came */
+    bool body_ended;       /* no more body will come into the chain */
+    bool ended;            /* the message is complete in the chain */
+    bool have_trailers;
+    bool trailers_walked;  /* the trailers hook of every filter is done or under way */
+    bool done;             /* the end was handed to the terminal or the client */
+    bool aborted;          /* nothing more of this direction is walked */
+    uint8_t pauses;        /* MB_PAUSE_* */
+} mb_side;
+
+struct mb_stream {
+    mb_codec_stream codec; /* first: the codec's stream is ours */
+    mb_worker *worker;
+    const mb_stream_ops *ops;
+    void *owner;           /* the connection of the connection manager */
+    const mb_chain *chain;
+    mb_filter_slot *slots; /* chain->count, in the arena */
+    struct mb_snapshot *snapshot; /* one reference, kept to the end */
+    void *terminal_state;  /* the router's, in the arena */
+    uint32_t index, generation; /* the id */
+    mb_stream *next_free;
+    mb_arena arena;
+    mb_headers headers[2];   /* by mb_direction */
+    mb_headers trailers[2];
+    mb_buffer incoming;      /* the codec's pieces of request body */
+    mb_side side[2];
+    mb_stream_info info;
+    mb_route_choice choice;
+    bool choice_made;
+    void *metadata;          /* metadata.c; NULL until first set */
+    mb_slab *head_slabs[2];  /* keep the parsed heads alive; one reference each or NULL */
+    size_t buffer_limit;
+    mb_local_reply *reply;   /* asked for in a hook, not yet acted on; in the arena */
+    bool reset_asked;
+    bool local_reply_sent;
+    bool head_request;
+    bool response_started;   /* the head went to the client */
+    bool over;               /* nothing more will be walked; complete is due */
+    bool completed;
+    uint8_t depth;           /* of enter/leave */
+    mb_filter_slot *running; /* the hook that runs, or NULL */
+    mb_timer idle_timer, request_timer, duration_timer; /* the connection manager's */
+};
+
+/* A stream out of the table, with empty headers; refs nothing yet. NULL: out of memory. */
+mb_stream *mb_stream_new(mb_worker *worker, const mb_chain *chain, const mb_stream_ops *ops,
+                         void *owner);
+void mb_stream_free(mb_stream *stream);
+mb_stream_id mb_stream_id_of(const mb_stream *stream);
+mb_stream *mb_stream_find(mb_worker *worker, mb_stream_id id); /* NULL: gone */
+/* Frees the memory of all streams of a worker that ends. */
+void mb_stream_table_fini(mb_worker *worker);
+
+/* -- from the connection manager ------------------------------------------------------------- */
+
+void mb_stream_request_headers(mb_stream *stream, bool end_stream);
+void mb_stream_request_body(mb_stream *stream, mb_buffer *data, bool end_stream);
+void mb_stream_request_trailers(mb_stream *stream);
+/* The client went away or broke the protocol: no more can be sent. Ends the stream. */
+void mb_stream_client_gone(mb_stream *stream, uint32_t flag, mb_slice details);
+/* The client's connection is above (below) its high watermark. */
+void mb_stream_pause_response(mb_stream *stream, bool paused);
+
+/* -- from the router ------------------------------------------------------------------------- */
+
+void mb_stream_response_informational(mb_stream *stream, const mb_headers *headers);
+void mb_stream_response_headers(mb_stream *stream, bool end_stream);
+void mb_stream_response_body(mb_stream *stream, mb_buffer *data, bool end_stream);
+void mb_stream_response_trailers(mb_stream *stream);
+/* The upstream is above (below) its high watermark. */
+void mb_stream_pause_request(mb_stream *stream, bool paused);
+
+/* -- from both ------------------------------------------------------------------------------- */
+
+/* Answers by ourselves: through the response hooks when no response was begun, straight to the
+ * client when it was begun but not started on the wire, else the stream is reset. `text` is the
+ * body (text/plain), may be empty; `flag` is added to the response flags. */
+void mb_stream_local_reply(mb_stream *stream, uint32_t status, uint32_t flag, mb_slice details,
+                           mb_slice text);
+/* Breaks the stream off. */
+void mb_stream_reset(mb_stream *stream, uint32_t flag, mb_slice details);
+/* The route for the headers as they are; decided once until the cache is cleared. */
+const mb_route_choice *mb_stream_route(mb_stream *stream);
+
+static inline void mb_stream_enter(mb_stream *stream)
+{
+    stream->depth++;
+}
+void mb_stream_leave(mb_stream *stream);
+
+/* "UH,UF" or "-"; at most `max` bytes. Returns the length. */
+size_t mb_response_flags_text(uint32_t flags, char *out, size_t max);
+
+#endif

@@ -1,0 +1,149 @@
+/*
+ * Routes: Envoy's route configuration as an immutable table: host -> virtual host -> first route
+ * that matches -> action. Built once by config/, read by every request.
+ *
+ * Matching keeps first-match order and must stay fast with thousands of routes: exact paths and
+ * prefixes are indexed (see route_index.c), and only candidates are compared.
+ */
+#ifndef MB_ROUTE_ROUTE_H
+#define MB_ROUTE_ROUTE_H
+
+#include "base/regex.h"
+#include "filter/format.h"
+#include "filter/stream.h"
+
+typedef struct mb_route mb_route;
+typedef struct mb_virtual_host mb_virtual_host;
+typedef struct mb_route_table mb_route_table;
+
+typedef enum mb_path_match { MB_PATH_PREFIX, MB_PATH_EXACT, MB_PATH_SEPARATED, MB_PATH_REGEX }
+    mb_path_match;
+
+/* A header or query parameter matcher. */
+typedef enum mb_value_match {
+    MB_MATCH_PRESENT,
+    MB_MATCH_EXACT,
+    MB_MATCH_PREFIX,
+    MB_MATCH_SUFFIX,
+    MB_MATCH_CONTAINS,
+    MB_MATCH_REGEX,
+    MB_MATCH_RANGE
+} mb_value_match;
+
+typedef struct mb_matcher {
+    mb_slice name; /* lower-case for headers */
+    mb_value_match kind;
+    mb_slice text;
+    mb_regex *regex;
+    int64_t range_start, range_end; /* [start, end) */
+    bool present, invert, ignore_case, missing_as_empty;
+} mb_matcher;
+
+typedef enum mb_header_append {
+    MB_APPEND_OR_ADD,      /* APPEND_IF_EXISTS_OR_ADD */
+    MB_ADD_IF_ABSENT,
+    MB_OVERWRITE_OR_ADD,   /* OVERWRITE_IF_EXISTS_OR_ADD */
+    MB_OVERWRITE_IF_EXISTS
+} mb_header_append;
+
+typedef struct mb_header_option {
+    mb_slice name;
+    mb_format *value;
+    mb_header_append append;
+    bool keep_empty;
+} mb_header_option;
+
+/* What one level (weighted cluster, route, virtual host, table) does to headers. */
+typedef struct mb_header_rules {
+    mb_header_option *add[2]; /* by mb_direction */
+    uint32_t add_count[2];
+    mb_slice *remove[2];
+    uint32_t remove_count[2];
+} mb_header_rules;
+
+typedef struct mb_weighted_cluster {
+    mb_slice name;
+    uint32_t weight;
+    mb_header_rules rules;
+    mb_slice host_rewrite; /* empty: none */
+    const mb_chain_override *overrides;
+} mb_weighted_cluster;
+
+typedef enum mb_action_kind { MB_ACTION_CLUSTER, MB_ACTION_REDIRECT, MB_ACTION_DIRECT }
+    mb_action_kind;
+
+struct mb_route {
+    mb_slice name;
+    const mb_virtual_host *host;
+    mb_path_match path_kind;
+    mb_slice path;
+    mb_regex *path_regex;
+    bool case_sensitive;
+    mb_matcher *headers, *query;
+    uint32_t header_count, query_count;
+    mb_action_kind action;
+    /* cluster */
+    mb_slice cluster;        /* empty: weighted or by header */
+    mb_slice cluster_header; /* empty: none */
+    mb_weighted_cluster *weighted;
+    uint32_t weighted_count, weight_total;
+    uint32_t cluster_not_found_code; /* 503 (default), 404 or 500 */
+    mb_slice prefix_rewrite, host_rewrite, host_rewrite_header, regex_substitution;
+    mb_regex *regex_rewrite;
+    bool auto_host_rewrite, append_x_forwarded_host;
+    uint64_t timeout_us;      /* 0: none */
+    uint64_t idle_timeout_us; /* UINT64_MAX: the listener's */
+    /* redirect */
+    bool https_redirect, strip_query;
+    mb_slice scheme_redirect, host_redirect, path_redirect;
+    uint16_t port_redirect;
+    uint32_t response_code; /* redirect and direct response */
+    mb_slice body;          /* direct response */
+    mb_header_rules rules;
+    const mb_chain_override *overrides; /* merged: this route over its virtual host; or NULL */
+};
+
+struct mb_virtual_host {
+    mb_slice name;
+    mb_route *routes;
+    uint32_t route_count;
+    mb_header_rules rules;
+    const mb_route_table *table;
+    struct mb_route_index *index; /* route_index.c */
+};
+
+struct mb_route_table {
+    mb_slice name;
+    mb_virtual_host *hosts;
+    uint32_t host_count;
+    mb_header_rules rules;
+    bool most_specific_wins; /* most_specific_header_mutations_wins */
+    bool ignore_port;        /* ignore_port_in_host_matching */
+    struct mb_host_index *index; /* host_index.c: exact map, suffix and prefix wildcards, "*" */
+};
+
+/* Adds the domains of `host` to the index; MB_EINVAL: taken already or malformed. */
+int mb_route_table_add_domain(mb_arena *arena, mb_route_table *table, mb_virtual_host *host,
+                              mb_slice domain);
+/* Builds the indexes, after all routes are in place. MB_OK or MB_ENOMEM. */
+int mb_route_table_finish(mb_arena *arena, mb_route_table *table);
+
+/* The route for a request, or NULL. `host` (may be NULL) gets the virtual host if one matched.
+ * `scratch` is for what a match must copy; `random` 64 bits picks a weighted cluster later. */
+const mb_route *mb_route_find(const mb_route_table *table, const mb_headers *request,
+                              const mb_virtual_host **host);
+/* The cluster a route sends this request to; empty: none. `*weighted` is the choice or NULL. */
+mb_slice mb_route_cluster(const mb_route *route, const mb_headers *request, uint64_t random,
+                          const mb_weighted_cluster **weighted);
+
+/* Rewrites path and host, adds and removes request headers of all levels. MB_OK, MB_ENOMEM. */
+int mb_route_finalize_request(const mb_route *route, const mb_weighted_cluster *weighted,
+                              mb_stream *stream);
+/* Adds and removes response headers of all levels. MB_OK, MB_ENOMEM. */
+int mb_route_finalize_response(const mb_route *route, const mb_weighted_cluster *weighted,
+                               mb_stream *stream);
+/* The location of a redirect, in the stream's arena. MB_OK, MB_ENOMEM. */
+int mb_route_redirect_location(const mb_route *route, const mb_headers *request, mb_arena *arena,
+                               mb_slice *out);
+
+#endif
