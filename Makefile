@@ -14,7 +14,7 @@ FUZZ_S ?= 60
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .NOTPARALLEL:
-.PHONY: all build demo test test-full bench typecheck lint format fuzz soak docs clean
+.PHONY: all build demo test test-full bench typecheck lint style format fuzz soak docs clean
 
 all: build
 
@@ -44,10 +44,12 @@ bench: build
 	$(PYTEST) benchmarks
 
 typecheck: build
-	$(BIN)/mypy $(PY)
-	$(BIN)/pyright $(PY)
+	$(BIN)/mypy $(filter-out tools,$(PY))
+	$(BIN)/pyright $(filter-out tools,$(PY))
 
-lint: typecheck
+lint: style typecheck
+
+style: .venv/.stamp
 	$(BIN)/ruff check $(PY)
 	$(BIN)/ruff format --check $(PY)
 	$(if $(C),$(BIN)/clang-format --dry-run -Werror $(C))

@@ -100,7 +100,7 @@ class StaticPath:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def __call__(self, wheel: Any, files: list[str], mapping: dict[str, str]) -> None:  # noqa: ANN401, ARG002  (setuptools' protocol)
+    def __call__(self, wheel: Any, files: list[str], mapping: dict[str, str]) -> None:  # noqa: ARG002
         """Writes the path file into the wheel."""
         wheel.writestr(f"__editable__.{self._name}.pth", "".join(f"{root}\n" for root in ROOTS))
 
@@ -119,7 +119,7 @@ class StaticPath:
 class EditableWheel(editable_wheel):
     """setuptools' editable install with `StaticPath`, whatever `--mode` says."""
 
-    def _select_strategy(self, name: str, tag: str, build_lib: Any) -> StaticPath:  # noqa: ANN401, ARG002
+    def _select_strategy(self, name: str, tag: str, build_lib: Any) -> StaticPath:  # noqa: ARG002
         return StaticPath(name)
 
 
