@@ -49,6 +49,12 @@ typedef enum mb_trailers_status {
     MB_TRAILERS_STOP_ITERATION = 1,
 } mb_trailers_status;
 
+/* Any hook that returns a status may return this instead: it has not finished. The filter keeps
+ * its piece of body (`pending_body`), gets no further hook of that direction, what arrives
+ * meanwhile is held and the sender paused at the limit, until `finish` gives the status. This is
+ * what a coroutine needs; a shim in Envoy does it with STOP_ALL_AND_WATERMARK. */
+enum { MB_PENDING = 255 };
+
 typedef enum mb_direction { MB_REQUEST = 0, MB_RESPONSE = 1 } mb_direction;
 
 /* One bit a hook; a filter's configuration says which ones it wants to be called for. */
@@ -191,9 +197,7 @@ typedef struct mb_host {
     /* NULL while there are none. Trailers of a direction exist from its trailers hook on. */
     mb_headers *(*headers)(mb_stream *stream, mb_direction direction);
     mb_headers *(*trailers)(mb_stream *stream, mb_direction direction);
-    /* Bytes held for the filters before the new piece; never NULL. */
-    mb_buffer *(*held_body)(mb_stream *stream, mb_direction direction);
-    /* True when the whole message of that direction has been seen by the core. */
+    /* True when the core has the whole body of that direction (trailers may follow). */
     bool (*ended)(mb_stream *stream, mb_direction direction);
     int (*info_number)(mb_stream *stream, mb_info what, uint64_t *out);
     int (*info_text)(mb_stream *stream, mb_info what, mb_slice *out);
@@ -212,6 +216,14 @@ typedef struct mb_host {
     int (*respond)(mb_filter *filter, const mb_local_reply *reply);
     /* Lets a stopped direction go on. Returns MB_OK, or MB_EPHASE when it is not stopped here. */
     int (*resume)(mb_filter *filter, mb_direction direction);
+    /* The body that this filter has stopped so far, before the new piece. Bytes may be added,
+     * also while headers are stopped. NULL: out of memory. Valid to the end of the stream. */
+    mb_buffer *(*held_body)(mb_filter *filter, mb_direction direction);
+    /* The piece that a body hook which answered MB_PENDING was called with; NULL: none. */
+    mb_buffer *(*pending_body)(mb_filter *filter, mb_direction direction);
+    /* The status of the hook that answered MB_PENDING, as if it returned it now. Returns MB_OK,
+     * or MB_EPHASE when none is pending in that direction. */
+    int (*finish)(mb_filter *filter, mb_direction direction, int status);
     /* The same filter's `mb_filter` for a later event: MB_EGONE once the stream has ended. */
     int (*filter_of)(mb_worker *worker, mb_stream_id id, const char *name, mb_filter **out);
 
@@ -231,7 +243,12 @@ typedef struct mb_host {
     void (*log)(mb_worker *worker, mb_log_level level, mb_slice component, mb_slice text);
 } mb_host;
 
-/* Hooks of one kind of filter. A NULL hook is never called. */
+/* Hooks of one kind of filter. A NULL hook is never called; a filter that stopped and has no hook
+ * for what comes next holds it until `resume`.
+ *
+ * `end_stream` of a headers hook: there is no body and there are no trailers. `end_stream` of a
+ * body hook: this is the last piece, which may be empty; trailers may follow. Every body ends
+ * with exactly one such call. */
 typedef struct mb_filter_hooks {
     uint32_t abi_version;
     uint32_t struct_size;
