@@ -5,8 +5,8 @@ PYTHON ?= $(shell /usr/bin/python3 -c 'import sys; sys.exit(sys.version_info < (
 BIN := .venv/bin
 # Folders that hold Python to check, and C: those that exist.
 PY := $(wildcard bridge plugins examples benchmarks tests tools setup.py docs/conf.py)
-C = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h' '*.cc')
-PYX = $(shell git ls-files --cached --others --exclude-standard '*.pyx' '*.pxd')
+C = $(wildcard $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h' '*.cc'))
+PYX = $(wildcard $(shell git ls-files --cached --others --exclude-standard '*.pyx' '*.pxd'))
 # Tests that enter Python from the core: they run once for each dispatcher.
 BRIDGE_TESTS := $(wildcard tests/unit tests/protocol tests/e2e)
 PYTEST := $(BIN)/pytest
@@ -24,7 +24,7 @@ all: build
 	$(BIN)/pip install -q -e '.[test]'
 	touch $@
 
-# pip builds in a copy of the tools that it throws away; in place only what changed is built.
+# pip would fetch the build tools anew each time; here only what changed is built, in place.
 build: .venv/.stamp
 	$(BIN)/python setup.py -q build_ext --inplace
 
@@ -67,7 +67,8 @@ soak: build
 	$(PYTEST) -m soak --timeout=0
 
 docs: build
-	$(BIN)/pip install -q '.[docs]' && $(BIN)/sphinx-build -q -W -b html docs build/docs
+	$(BIN)/pip install -q --no-build-isolation -e '.[docs]'
+	$(BIN)/sphinx-build -q -W -b html docs build/docs
 
 clean:
 	rm -rf build *.egg-info .venv/.stamp .pytest_cache .mypy_cache .ruff_cache
