@@ -21,7 +21,7 @@ all: build
 .venv/.stamp: pyproject.toml setup.py bridge/build_core.py tools/debian-packages.txt
 	tools/debian-packages
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -e '.[test]'
+	MOEBRIDGE_BUILD_LATER=1 $(BIN)/pip install -q -e '.[test]'
 	touch $@
 
 # pip would fetch the build tools anew each time; here only what changed is built, in place.
@@ -67,7 +67,7 @@ soak: build
 	$(PYTEST) -m soak --timeout=0
 
 docs: build
-	$(BIN)/pip install -q --no-build-isolation -e '.[docs]'
+	MOEBRIDGE_BUILD_LATER=1 $(BIN)/pip install -q --no-build-isolation -e '.[docs]'
 	$(BIN)/sphinx-build -q -W -b html docs build/docs
 
 clean:

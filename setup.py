@@ -7,6 +7,7 @@ and links nothing of it.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -126,6 +127,9 @@ class EditableWheel(editable_wheel):
 setup(
     # The public headers are installed as moebridge/include/moebridge/*.h.
     packages=[*find_packages("bridge"), *find_packages("plugins"), "moebridge.include"],
-    ext_modules=[module for module, source in FIRST_SOURCES if source.exists()],
+    # make sets the variable: it installs the path file first and compiles in place after that.
+    ext_modules=[]
+    if "MOEBRIDGE_BUILD_LATER" in os.environ
+    else [module for module, source in FIRST_SOURCES if source.exists()],
     cmdclass={"build_ext": BuildExt, "editable_wheel": EditableWheel},
 )
