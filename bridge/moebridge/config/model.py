@@ -42,6 +42,7 @@ from moebridge.config.route_model import (
 )
 from moebridge.config.value_model import (
     AppendAction,
+    FilterOptions,
     HeaderAdd,
     HeaderChanges,
     LiteralSegment,
@@ -98,21 +99,11 @@ __all__ = [
 MODEL_VERSION = 1
 
 
-class FilterOptions(Value, kw_only=True):
-    """The "@moebridge" options of a filter, with their defaults."""
-
-    # What an exception in a hook does. fail_closed (default): 500 or reset. fail_open: skip the filter.
-    on_error: Literal["fail_closed", "fail_open"] = "fail_closed"
-    # Longest time an async hook may stay suspended. ms, 0 = no bound (default).
-    hook_timeout_ms: int = 0
-    # Name in logs and statistics; already HttpFilter.name when not given.
-    name: str = ""
-
-
 class HttpFilter(Value, kw_only=True):
     """One place in the filter chain."""
 
-    # Unique within the chain; the key of per_filter.
+    # The key of per_filter. Envoy lets several filters of a chain share a name: an override is then
+    # for all of them.
     name: str
     # "native": built in the core. "python": the bridge. Else the file name of a shared library,
     # "lib<name>.so" (Envoy's dynamic_module_config.name).
@@ -257,7 +248,7 @@ class Listener(Value, kw_only=True):
     hcm: Hcm
     # SO_REUSEPORT. Envoy's enable_reuse_port, default true.
     reuse_port: bool = True
-    # listen(2). Envoy's tcp_backlog_size, default 128 in Envoy; ours 4096 (the system caps it).
+    # listen(2). Envoy's tcp_backlog_size, default the system's cap; ours 4096 (the system caps it).
     backlog: int = 4096
     # IPV6_V6ONLY off (Envoy's ipv4_compat). Default false.
     ipv4_compat: bool = False
@@ -269,8 +260,9 @@ class Listener(Value, kw_only=True):
     # Open connections; more are closed at once. Envoy: off; ours 10,000, or the network filter
     # connection_limit's max_connections.
     max_connections: int = 10_000
-    # Accepted in one turn. Envoy's max_connections_to_accept_per_socket_event, default 1 in Envoy.
-    max_accepts_per_event: int = 1
+    # Accepted in one turn. Envoy's max_connections_to_accept_per_socket_event. 0 = the core decides
+    # (default).
+    max_accepts_per_event: int = 0
 
 
 class Config(Value, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from moebridge.config.value_model import (
+    FilterOptions,
     HeaderChanges,
     RegexRewrite,
     Value,
@@ -37,13 +38,15 @@ class PerFilter(Value, kw_only=True):
 
     # True: the filter is skipped. False: it runs, also when its HttpFilter.disabled is true.
     disabled: bool = False
-    # The override configuration, the same kind of value as HttpFilter.config; None = the chain's own.
+    # The override's configuration, the same kind of value as HttpFilter.config.
     config: Any = None
-    # True when `config` was given (it may be an empty map): the override replaces the chain's.
+    # True: an override (its `config` may be None: nothing was given) replaces the chain's object.
     has_config: bool = False
     # Python filters: what to load for the override, as HttpFilter.filter; "" = the chain's own class.
     # Envoy's DynamicModuleFilterPerRoute.per_route_config_name.
     filter: str = ""
+    # Python filters: the override's own options; None = the chain's.
+    options: FilterOptions | None = None
 
 
 class PathMatch(Value, kw_only=True):
@@ -134,7 +137,8 @@ class Forward(Value, kw_only=True, tag_field="kind", tag="forward"):
     cluster_header: str = ""
     # Answer when the named cluster doesn't exist: 503 (default), 404 or 500.
     cluster_not_found_status: int = 503
-    # Replaces what the path match matched ("prefix", "path", "path_separated_prefix"); "" = no rewrite.
+    # Replaces what the path match matched (with "path" and "safe_regex" that is the whole path without
+    # query); "" = no rewrite.
     prefix_rewrite: str = ""
     # Applied to the path without query; None = no rewrite. Never together with prefix_rewrite.
     regex_rewrite: RegexRewrite | None = None
@@ -190,7 +194,7 @@ class Route(Value, kw_only=True):
     headers: HeaderChanges = HeaderChanges()
     # Filter name -> override.
     per_filter: dict[str, PerFilter] = {}
-    # Envoy's metadata.filter_metadata: namespace -> any map. For filters and %METADATA(ROUTE:...)%.
+    # Envoy's metadata.filter_metadata: namespace -> any map. For filters (stream.route).
     metadata: dict[str, dict[str, Any]] = {}
 
 

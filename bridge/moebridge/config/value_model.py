@@ -11,6 +11,7 @@ import msgspec
 
 __all__ = [
     "AppendAction",
+    "FilterOptions",
     "HeaderAdd",
     "HeaderChanges",
     "LiteralSegment",
@@ -105,3 +106,14 @@ class HeaderChanges(Value, kw_only=True):
     request_remove: list[str] = []
     response_add: list[HeaderAdd] = []
     response_remove: list[str] = []
+
+
+class FilterOptions(Value, kw_only=True):
+    """The "@moebridge" options of a filter, with their defaults."""
+
+    # What an exception in a hook does. fail_closed (default): 500 or reset. fail_open: skip the filter.
+    on_error: Literal["fail_closed", "fail_open"] = "fail_closed"
+    # Longest time an async hook may stay suspended. ms, 0 = no bound (default).
+    hook_timeout_ms: int = 0
+    # Name in logs and statistics; already HttpFilter.name when not given.
+    name: str = ""

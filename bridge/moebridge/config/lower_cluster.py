@@ -1,0 +1,211 @@
+"""Lowers clusters and their endpoints."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from moebridge.config.cluster_model import (
+    CircuitBreaker,
+    Cluster,
+    Endpoint,
+    TcpKeepalive,
+    UpstreamHttp,
+)
+from moebridge.config.faults import Path, quoted
+from moebridge.config.lower_values import Context, lowered_enum, refuse_unless
+from moebridge.config.proto_json import NOT_YET, Node
+
+__all__ = ["buffer_limit", "clusters", "is_host_name", "is_ip", "plain_transport"]
+
+MIB = 1024 * 1024
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_DNS_REFRESH_MS = 5_000
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)\Z")
+
+
+def is_ip(host: str) -> bool:
+    """An IPv4 or IPv6 address, without brackets and without a zone."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return "%" not in host
+
+
+def is_host_name(host: str) -> bool:
+    """A DNS name (RFC 1123; underscores are let through), not an address."""
+    labels = host.removesuffix(".").split(".")
+    return (
+        len(host) <= 253
+        and all(_LABEL.match(label) for label in labels)
+        and not labels[-1].isdigit()
+    )
+
+
+def clusters(ctx: Context, nodes: list[Node]) -> list[Cluster]:
+    """All clusters, with the check for duplicate names."""
+    seen: set[str] = set()
+    lowered = []
+    for node in nodes:
+        name = node.get("name", "")
+        if name and name in seen:
+            ctx.fault(node.at("name"), f"duplicate cluster name {quoted(name)}")
+        seen.add(name)
+        lowered.append(_cluster(ctx, node))
+    return lowered
+
+
+def _cluster(ctx: Context, node: Node) -> Cluster:
+    is_dns = node.get("type", "STATIC") == "STRICT_DNS"
+    plain_transport(ctx, node)
+    refresh = node.get("dns_refresh_rate", _DNS_REFRESH_MS)
+    failure = node.node("dns_failure_refresh_rate")
+    base = failure.get("base_interval", refresh)
+    longest = failure.get("max_interval", base * 10 if failure else base)
+    if longest < base:
+        ctx.fault(failure.at("max_interval"), "must not be less than base_interval")
+    name = node.get("name", "")
+    return Cluster(
+        name=name,
+        type="strict_dns" if is_dns else "static",
+        endpoints=_endpoints(ctx, node.node("load_assignment"), is_dns),
+        connect_timeout_ms=node.get("connect_timeout", 5_000),
+        per_connection_buffer_limit_bytes=buffer_limit(ctx, node),
+        circuit_breaker=_circuit_breaker(ctx, node.node("circuit_breakers")),
+        http=_upstream_http(ctx, node),
+        tcp_keepalive=_keepalive(node.node("upstream_connection_options")),
+        stat_name=node.get("alt_stat_name", "") or name,
+        dns_refresh_ms=refresh,
+        dns_jitter_ms=node.get("dns_jitter", 0),
+        dns_failure_refresh_base_ms=base,
+        dns_failure_refresh_max_ms=longest,
+        respect_dns_ttl=node.get("respect_dns_ttl", False),
+        dns_lookup_family=lowered_enum(node, "dns_lookup_family", "AUTO"),
+    )
+
+
+def buffer_limit(ctx: Context, node: Node) -> int:
+    """per_connection_buffer_limit_bytes of a listener or cluster."""
+    name = "per_connection_buffer_limit_bytes"
+    limit: int = node.get(name, MIB)
+    if limit == 0:
+        ctx.fault(node.at(name), f"0 (no limit) {NOT_YET}")
+    return limit
+
+
+def plain_transport(ctx: Context, node: Node) -> None:
+    """A transport_socket may only be raw_buffer, the default."""
+    if "transport_socket" in node:
+        socket: Node = node["transport_socket"]
+        if "typed_config" not in socket and "typed_config" not in socket.bad:
+            ctx.fault(socket.at("typed_config"), "is required")
+
+
+def _endpoints(ctx: Context, node: Node, is_dns: bool) -> list[Endpoint]:
+    endpoints: list[Endpoint] = []
+    total = 0
+    for locality in node.nodes("endpoints"):
+        if locality.get("priority", 0) != 0:
+            ctx.fault(locality.at("priority"), f"a priority other than 0 {NOT_YET}")
+        for lb_endpoint in locality.nodes("lb_endpoints"):
+            weight = lb_endpoint.get("load_balancing_weight", 1)
+            total += weight
+            endpoint = lb_endpoint.node("endpoint")
+            if "endpoint" not in lb_endpoint:
+                if "endpoint" not in lb_endpoint.bad and "endpoint_name" not in lb_endpoint.bad:
+                    ctx.fault(lb_endpoint.at("endpoint"), "is required")
+            elif "address" not in endpoint:
+                if "address" not in endpoint.bad:
+                    ctx.fault(endpoint.at("address"), "is required")
+            else:
+                lowered = _endpoint(ctx, endpoint, weight, is_dns)
+                if lowered is not None:
+                    endpoints.append(lowered)
+    if total >= 2**32:
+        ctx.fault(node.at("endpoints"), f"the sum of the weights {total} is not below 2**32")
+    return endpoints
+
+
+def _endpoint(ctx: Context, node: Node, weight: int, is_dns: bool) -> Endpoint | None:
+    socket = node["address"].node("socket_address")
+    host, port = socket.get("address", ""), socket.get("port_value", 0)
+    if "port_value" in socket and port == 0:
+        ctx.fault(socket.at("port_value"), "must be in 1 .. 65535")
+    if not host:
+        return None
+    _check_host(ctx, socket.at("address"), host, is_dns)
+    return Endpoint(
+        host=host,
+        port=port,
+        weight=weight,
+        hostname=node.get("hostname", "") or (host if is_dns else ""),
+    )
+
+
+def _check_host(ctx: Context, path: Path, host: str, is_dns: bool) -> None:
+    if is_ip(host):
+        return
+    if host.startswith("[") and is_ip(host[1:-1]):
+        ctx.fault(path, f"{quoted(host)}: an IPv6 address stands here without brackets")
+    elif not is_host_name(host):
+        ctx.fault(path, f"{quoted(host)} is neither an address nor a host name")
+    elif not is_dns:
+        ctx.fault(path, f"{quoted(host)} is a host name: that needs type: STRICT_DNS")
+
+
+def _circuit_breaker(ctx: Context, node: Node) -> CircuitBreaker:
+    thresholds = node.nodes("thresholds")
+    if len(thresholds) > 1:
+        ctx.fault((node.at("thresholds"), 1), "there is one already for priority DEFAULT")
+    first = thresholds[0] if thresholds else node
+    return CircuitBreaker(
+        max_connections=first.get("max_connections", 1024),
+        max_pending_requests=first.get("max_pending_requests", 1024),
+        max_requests=first.get("max_requests", 1024),
+        max_retries=first.get("max_retries", 3),
+    )
+
+
+def _upstream_http(ctx: Context, node: Node) -> UpstreamHttp:
+    """From the typed options, or from the deprecated fields of the cluster itself."""
+    common, http1 = node.node("common_http_protocol_options"), node.node("http_protocol_options")
+    for key, options in node.get("typed_extension_protocol_options", {}).items():
+        if key != _HTTP_OPTIONS:
+            ctx.fault(options.path, f"expected the key {_HTTP_OPTIONS}")
+        for older in ("common_http_protocol_options", "http_protocol_options"):
+            if older in node:
+                ctx.fault(node.at(older), f"cannot stand beside {_HTTP_OPTIONS}")
+        common = options.node("common_http_protocol_options")
+        http1 = options.node("explicit_http_config").node("http_protocol_options")
+    refuse_unless(ctx, http1, "enable_trailers")
+    refuse_unless(
+        ctx,
+        common,
+        "idle_timeout",
+        "max_connection_duration",
+        "max_headers_count",
+        "max_response_headers_kb",
+        "max_requests_per_connection",
+    )
+    return UpstreamHttp(
+        idle_timeout_ms=common.get("idle_timeout", 3_600_000),
+        max_connection_duration_ms=common.get("max_connection_duration", 0),
+        max_requests_per_connection=common.get(
+            "max_requests_per_connection", node.get("max_requests_per_connection", 0)
+        ),
+        max_response_headers_bytes=common.get("max_response_headers_kb", 60) * 1024,
+        max_headers_count=common.get("max_headers_count", 100),
+        enable_trailers=http1.get("enable_trailers", False),
+    )
+
+
+def _keepalive(node: Node) -> TcpKeepalive | None:
+    if "tcp_keepalive" not in node:
+        return None
+    keepalive = node["tcp_keepalive"]
+    return TcpKeepalive(
+        probes=keepalive.get("keepalive_probes", 0),
+        time_s=keepalive.get("keepalive_time", 0),
+        interval_s=keepalive.get("keepalive_interval", 0),
+    )

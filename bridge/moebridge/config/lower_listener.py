@@ -1,0 +1,112 @@
+"""Lowers the bootstrap: its node, listeners and clusters."""
+
+from __future__ import annotations
+
+from moebridge.config.faults import Faults, Path, quoted
+from moebridge.config.lower_cluster import buffer_limit, clusters, is_ip, plain_transport
+from moebridge.config.lower_hcm import hcm
+from moebridge.config.lower_values import Context
+from moebridge.config.model import Config, Hcm, Listener, RouteConfig
+from moebridge.config.proto_json import NOT_YET, Node
+
+__all__ = ["BACKLOG", "MAX_CONNECTIONS", "bootstrap"]
+
+#: Open connections of a listener; Envoy leaves this bound off.
+MAX_CONNECTIONS = 10_000
+#: listen(2); the system caps it.
+BACKLOG = 4096
+
+_HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+
+
+def bootstrap(faults: Faults, node: Node) -> Config:
+    """The whole document.
+
+    Args:
+        faults: what is wrong is added here; the result counts only when nothing was.
+        node: a Bootstrap that was read.
+    """
+    resources = node.node("static_resources")
+    cluster_nodes = resources.nodes("clusters")
+    names = frozenset(c["name"] for c in cluster_nodes if "name" in c)
+    listeners = []
+    seen: dict[str, Path] = {}
+    addresses: set[tuple[str, int]] = set()
+    for i, listener in enumerate(resources.nodes("listeners")):
+        # A context of its own: what one connection manager says does not reach the next.
+        lowered = _listener(Context(faults=faults, clusters=names), listener, i)
+        if seen.setdefault(lowered.name, listener.path) != listener.path:
+            faults.add(listener.at("name"), f"duplicate listener name {quoted(lowered.name)}")
+        address = (lowered.host, lowered.port)
+        if address in addresses:
+            faults.add(listener.at("address"), f"duplicate address {address[0]}:{address[1]}")
+        if lowered.port:
+            addresses.add(address)
+        listeners.append(lowered)
+    own = node.node("node")
+    return Config(
+        node_id=own.get("id", ""),
+        node_cluster=own.get("cluster", ""),
+        listeners=listeners,
+        clusters=clusters(Context(faults=faults, clusters=names), cluster_nodes),
+    )
+
+
+def _listener(ctx: Context, node: Node, index: int) -> Listener:
+    if "address" not in node and "address" not in node.bad:
+        ctx.fault(node.at("address"), "is required")
+    socket = node.node("address").node("socket_address")
+    host = socket.get("address", "")
+    if host and not is_ip(host):
+        ctx.fault(socket.at("address"), f"{quoted(host)} is no IP address (without brackets)")
+    manager, max_connections = _chain(ctx, node)
+    return Listener(
+        name=node.get("name", "") or f"listener_{index}",
+        host=host,
+        port=socket.get("port_value", 0),
+        hcm=manager,
+        reuse_port=node.get("enable_reuse_port", True),
+        backlog=node.get("tcp_backlog_size", BACKLOG),
+        ipv4_compat=socket.get("ipv4_compat", False),
+        per_connection_buffer_limit_bytes=buffer_limit(ctx, node),
+        stat_prefix=node.get("stat_prefix", ""),
+        max_connections=max_connections,
+        max_accepts_per_event=node.get("max_connections_to_accept_per_socket_event", 0),
+    )
+
+
+def _chain(ctx: Context, node: Node) -> tuple[Hcm, int]:
+    """The one filter chain: connection_limit at will, then the HTTP connection manager."""
+    chains = node.nodes("filter_chains")
+    default = node.get("default_filter_chain")
+    if default is not None:
+        chains = [*chains, default]
+    if not chains and not {"filter_chains", "default_filter_chain"} & node.bad:
+        ctx.fault(node.at("filter_chains"), "is required")
+    for extra in chains[1:]:
+        ctx.fault(extra.path, f"a second filter chain {NOT_YET}")
+    manager: Hcm | None = None
+    max_connections = MAX_CONNECTIONS
+    for chain in chains:
+        plain_transport(ctx, chain)
+        filters = chain.nodes("filters")
+        if not filters and "filters" not in chain.bad:
+            ctx.fault(chain.at("filters"), "is required")
+        for i, network_filter in enumerate(filters):
+            config = network_filter.get("typed_config")
+            if config is None:
+                if "typed_config" not in network_filter.bad:
+                    ctx.fault(network_filter.at("typed_config"), "is required")
+                continue
+            is_last = i == len(filters) - 1
+            if config.type == _HCM:
+                manager = hcm(ctx, config)
+                if not is_last:
+                    ctx.fault(network_filter.path, "the HTTP connection manager must be the last filter")
+            else:
+                max_connections = config.get("max_connections", MAX_CONNECTIONS)
+                if is_last:
+                    ctx.fault(network_filter.path, "the last filter must be the HTTP connection manager")
+    if manager is None:
+        manager = Hcm(stat_prefix="", route_config=RouteConfig(), http_filters=[])
+    return manager, max_connections
