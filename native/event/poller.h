@@ -7,11 +7,13 @@
 
 #include <moebridge/common.h>
 
+/* An error or a full hang-up comes with READ and WRITE, so that whoever waits for either sees it.
+ */
 enum {
     MB_IO_READ = 1,   /* readable, or the peer ended */
     MB_IO_WRITE = 2,  /* writable, or connected */
     MB_IO_HANGUP = 4, /* the peer ended its side: a read will see the end */
-    MB_IO_ERROR = 8
+    MB_IO_ERROR = 8   /* reset, refused: no byte can be written any more */
 };
 
 typedef struct mb_io mb_io;
@@ -31,7 +33,7 @@ typedef struct mb_poller_vtable {
     /* No event of `io` is delivered afterwards, also not from the batch being delivered. */
     void (*remove)(mb_poller *poller, mb_io *io);
     /* Waits up to `timeout_us` (0: do not wait; UINT64_MAX: no limit) and calls on_ready for
-     * what is ready. Returns the number of events, or MB_EIO. */
+     * what is ready. Returns the number of events, or MB_EIO. A signal ends the wait: 0. */
     int (*wait)(mb_poller *poller, uint64_t timeout_us);
     void (*free)(mb_poller *poller);
 } mb_poller_vtable;
