@@ -34,24 +34,27 @@ struct mb_headers {
 
 void mb_headers_init(mb_headers *headers, mb_arena *arena);
 
+/* Room for that many fields in all, so that a codec which knows the number grows once. */
+int mb_headers_reserve(mb_headers *headers, uint32_t fields);
+
 /* For codecs: appends a field that is already valid and lower-case; nothing is copied. `token`
  * as from `mb_token_find`. MB_OK or MB_ENOMEM. */
 int mb_headers_append_raw(mb_headers *headers, uint32_t token, mb_slice name, mb_slice value);
 
+/* `host` is never a field: it is `:authority`, and the checked operations below treat the name
+ * "host" as that pseudo-header. */
+
 /* Known names, without text comparison. NULL or an empty slice with NULL ptr when absent. */
 const mb_field *mb_headers_find(const mb_headers *headers, uint32_t token);
 mb_slice mb_headers_value(const mb_headers *headers, uint32_t token);
-static inline bool mb_headers_has(const mb_headers *headers, uint32_t token)
-{
+static inline bool mb_headers_has(const mb_headers *headers, uint32_t token) {
     return headers->first[token] != 0;
 }
-static inline mb_slice mb_headers_pseudo(const mb_headers *headers, mb_pseudo which)
-{
+static inline mb_slice mb_headers_pseudo(const mb_headers *headers, mb_pseudo which) {
     return headers->pseudo[which];
 }
 /* The value is borrowed, not copied: it must outlive the map (arena, slab or constant). */
-static inline void mb_headers_set_pseudo(mb_headers *headers, mb_pseudo which, mb_slice value)
-{
+static inline void mb_headers_set_pseudo(mb_headers *headers, mb_pseudo which, mb_slice value) {
     headers->pseudo[which] = value;
 }
 /* Replace/append/remove by token; the value is borrowed. MB_OK, MB_ENOMEM. */
@@ -64,7 +67,9 @@ void mb_headers_remove_if(mb_headers *headers, bool (*drop)(void *ctx, const mb_
 /* Copies names and values of `from` into `to`'s own arena (frozen copy for a late reader). */
 int mb_headers_copy(mb_headers *to, const mb_headers *from);
 
-/* The checked operations behind filter.h; semantics and results stand there. */
+/* The checked operations behind filter.h; semantics and results stand there. Every control but
+ * HTAB is refused in a value, not just CR, LF and NUL: the writer would refuse it later. All that
+ * change answer MB_EPHASE on an immutable map; adding a pseudo-header that is there, MB_EINVAL. */
 size_t mb_headers_count(const mb_headers *headers);
 int mb_headers_at(const mb_headers *headers, size_t index, mb_header *out);
 int mb_headers_get(const mb_headers *headers, mb_slice name, size_t index, mb_slice *out);
