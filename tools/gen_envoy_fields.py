@@ -6,7 +6,7 @@ validation rules (protoc-gen-validate), so that an unknown field, one that moebr
 and a wrong value are told apart without protobuf at run time. Run after a change of support.py or
 of the version of xds-protos:
 
-    python tools/gen_envoy_fields.py          # writes bridge/moebridge/config/envoy_fields.json
+    python tools/gen_envoy_fields.py          # writes bridge/moebridge/config/_envoy_fields.py
     python tools/gen_envoy_fields.py --check  # exits 1 when that file is out of date
 """
 
@@ -15,14 +15,13 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.metadata
-import json
 import pkgutil
 import sys
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-TARGET = ROOT / "bridge" / "moebridge" / "config" / "envoy_fields.json"
+TARGET = ROOT / "bridge" / "moebridge" / "config" / "_envoy_fields.py"
 SCALARS = {
     "TYPE_STRING": "string",
     "TYPE_BYTES": "bytes",
@@ -178,19 +177,26 @@ def extension_types() -> dict[str, list[str]]:
 
 
 def render(table: dict[str, Any]) -> str:
-    """JSON with one line per field or package: small, and readable in a diff."""
-    lines = ["{", f'"xds_protos": {json.dumps(table["xds_protos"])},', '"messages": {']
-    for m, (name, message) in enumerate(table["messages"].items()):
-        lines.append(f'{"," if m else ""}{json.dumps(name)}: {{"fields": {{')
-        for f, (field, spec) in enumerate(message["fields"].items()):
-            lines.append(f'{"," if f else ""}{json.dumps(field)}: {json.dumps(spec)}')
-        lines.append(f'}}, "required_oneofs": {json.dumps(message.get("required_oneofs", []))}}}')
+    """A Python module with one line per field or package: readable in a diff."""
+    lines = [
+        '"""Envoy\'s field names, enums and types: written by tools/gen_envoy_fields.py, not by hand."""',
+        "# ruff: noqa",
+        "# fmt: off",
+        "from typing import Any",
+        "",
+        "TABLE: dict[str, Any] = {",
+        f'"xds_protos": {table["xds_protos"]!r},',
+        '"messages": {',
+    ]
+    for name, message in table["messages"].items():
+        lines.append(f'{name!r}: {{"fields": {{')
+        lines.extend(f"{field!r}: {spec!r}," for field, spec in message["fields"].items())
+        lines.append(f'}}, "required_oneofs": {message.get("required_oneofs", [])!r}}},')
     lines.append("},")
     for section in ("enums", "types"):
         lines.append(f'"{section}": {{')
-        for i, (name, values) in enumerate(table[section].items()):
-            lines.append(f'{"," if i else ""}{json.dumps(name)}: {json.dumps(values)}')
-        lines.append("}," if section == "enums" else "}")
+        lines.extend(f"{name!r}: {values!r}," for name, values in table[section].items())
+        lines.append("},")
     lines.append("}")
     return "\n".join(lines) + "\n"
 

@@ -22,6 +22,18 @@ static inline bool mb_slice_equal(mb_slice a, mb_slice b) {
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
+/* For secrets: the time depends on the lengths only. */
+static inline bool mb_slice_equal_secret(mb_slice a, mb_slice b) {
+    volatile unsigned char difference = 0;
+    if (a.len != b.len) {
+        return false;
+    }
+    for (size_t i = 0; i < a.len; i++) {
+        difference = (unsigned char)(difference | (a.ptr[i] ^ b.ptr[i]));
+    }
+    return difference == 0;
+}
+
 static inline char mb_ascii_lower(char c) {
     return (unsigned char)(c - 'A') < 26 ? (char)(c | 0x20) : c;
 }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from moebridge.config.faults import ROOT, Faults
@@ -30,9 +32,10 @@ def load(source: str | os.PathLike[str] | Mapping[str, Any]) -> Config:
     Raises:
         ConfigError: with all faults that could be found.
     """
-    if isinstance(source, Mapping):
-        return _lower(source, "")
-    return _lower(read_file(source), os.fspath(source))
+    with _collector_paused():
+        if isinstance(source, Mapping):
+            return _lower(source, "")
+        return _lower(read_file(source), os.fspath(source))
 
 
 def load_text(text: str, *, is_json: bool = False, file: str = "") -> Config:
@@ -43,7 +46,20 @@ def load_text(text: str, *, is_json: bool = False, file: str = "") -> Config:
         is_json: which of the two.
         file: name for errors.
     """
-    return _lower(parse(text, is_json=is_json, file=file), file)
+    with _collector_paused():
+        return _lower(parse(text, is_json=is_json, file=file), file)
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Nothing here makes cycles, and ten thousand routes would set the collector off all the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _lower(value: Any, file: str) -> Config:

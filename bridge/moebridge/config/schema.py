@@ -1,15 +1,14 @@
-"""Envoy's messages as the reader needs them, from envoy_fields.json and support.py."""
+"""Envoy's messages as the reader needs them, from the generated table and support.py."""
 
 from __future__ import annotations
 
-import json
 from functools import cache
-from importlib import resources
 from typing import Any
 
 import msgspec
 
 from moebridge.config import support
+from moebridge.config._envoy_fields import TABLE
 
 __all__ = ["FieldSpec", "MessageSpec", "all_types", "enum_values", "message_spec"]
 
@@ -53,20 +52,13 @@ class MessageSpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 @cache
-def _table() -> dict[str, Any]:
-    text = resources.files(__package__).joinpath("envoy_fields.json").read_bytes()
-    table: dict[str, Any] = json.loads(text)
-    return table
-
-
-@cache
 def message_spec(name: str) -> MessageSpec:
     """What is known of a message.
 
     Raises:
         KeyError: support.py does not name it.
     """
-    message = _table()["messages"][name]
+    message = TABLE["messages"][name]
     fields = {key: _field(name, key, spec) for key, spec in message["fields"].items()}
     oneofs = {
         oneof: tuple(f.name for f in fields.values() if f.oneof == oneof)
@@ -115,7 +107,7 @@ def _is_required(spec: dict[str, Any], rules: dict[str, Any]) -> bool:
 
 def enum_values(name: str) -> dict[str, int]:
     """Name -> number of an enum's values."""
-    values: dict[str, int] = _table()["enums"][name]
+    values: dict[str, int] = TABLE["enums"][name]
     return values
 
 
@@ -123,5 +115,5 @@ def enum_values(name: str) -> dict[str, int]:
 def all_types() -> frozenset[str]:
     """Full names of all of Envoy's messages that an Any might hold."""
     return frozenset(
-        f"{package}.{name}" for package, names in _table()["types"].items() for name in names
+        f"{package}.{name}" for package, names in TABLE["types"].items() for name in names
     )
