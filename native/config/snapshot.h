@@ -1,0 +1,67 @@
+/*
+ * Snapshot: one configuration, read whole, immutable and refcounted. The server holds the newest;
+ * every stream holds the one it began with (mb_stream.snapshot), so a reload changes nothing under
+ * way. The last reference releases what filters made of their configuration, regular expressions,
+ * clusters, and then the memory of the whole model.
+ *
+ * Worker only.
+ */
+#ifndef MB_CONFIG_SNAPSHOT_H
+#define MB_CONFIG_SNAPSHOT_H
+
+#include "base/map.h"
+#include "config/hcm_config.h"
+#include "net/listener.h"
+
+typedef struct mb_snapshot mb_snapshot;
+struct mb_release; /* snapshot.c: what needs more than its memory freed */
+
+typedef struct mb_listener_config {
+    const char *name; /* NUL-terminated, unique in the snapshot */
+    mb_address address;
+    mb_slice host; /* as configured: numeric, without brackets */
+    uint16_t port; /* 0: any free one */
+    /* backlog, max_connections, reuse_port, v6_only as net/ takes them */
+    mb_listener_options options;
+    uint32_t max_accepts_per_event; /* 0: the listener decides */
+    uint32_t buffer_limit_bytes;    /* watermark of a connection, and the most a filter may hold */
+    mb_slice stat_prefix;           /* empty: the address */
+    mb_hcm_config hcm;
+} mb_listener_config;
+
+struct mb_snapshot {
+    uint32_t refs;
+    uint64_t version; /* 1 for the first, then one more than the snapshot before */
+    mb_worker *worker;
+    mb_arena arena; /* the whole model */
+    mb_slice node_id, node_cluster;
+    mb_listener_config *listeners;
+    uint32_t listener_count;
+    mb_map clusters;             /* name -> mb_cluster *, one reference each */
+    struct mb_release *releases; /* newest first */
+};
+
+/* The modules that a document may name. "native" is the built-in one, "python" the added module
+ * "moebridge"; any other name is an added module of that name, else a library lib<name>.so. */
+typedef struct mb_config_modules {
+    mb_module_ref *native;
+    mb_module_ref *const *added; /* from mb_server_add_module */
+    size_t added_count;
+} mb_config_modules;
+
+/* Reads one configuration document (msgpack; the model is moebridge.config.model) as a whole.
+ * Clusters that `previous` (or NULL) has with the same settings are taken over. Filters are made
+ * on the way. Returns MB_OK with one reference in `*out`; MB_ECONFIG with `*faults` as lines
+ * "path: what is wrong"; MB_ENOMEM. On failure nothing is left of it, `*out` is untouched. */
+int mb_config_build(mb_worker *worker, const mb_config_modules *modules,
+                    const mb_snapshot *previous, mb_slice document, mb_snapshot **out,
+                    mb_text *faults);
+
+mb_snapshot *mb_snapshot_ref(mb_snapshot *snapshot);
+void mb_snapshot_unref(mb_snapshot *snapshot); /* NULL is allowed */
+/* NULL: there is none of that name. Valid as long as the snapshot. */
+const mb_listener_config *mb_snapshot_listener(const mb_snapshot *snapshot, mb_slice name);
+/* NULL: there is none of that name. Borrowed. */
+mb_cluster *mb_snapshot_cluster(const mb_snapshot *snapshot, mb_slice name);
+
+#endif
