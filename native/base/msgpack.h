@@ -88,7 +88,8 @@ void mb_msgpack_put_map(mb_text *out, uint32_t pairs);
 
 /* Appends one value as JSON: bin and ext as base64 strings, keys that are no strings as the JSON
  * text of the key in quotes, numbers that JSON hasn't as "NaN", "Infinity" and "-Infinity".
- * MB_OK, MB_EPROTO, MB_ELIMIT (too deep), or the text's status. */
+ * MB_OK, MB_EPROTO, MB_EINVAL (an array or a map as a key), MB_ELIMIT (too deep), or the text's
+ * status. On error a part of the value may have been appended. */
 int mb_msgpack_to_json(mb_slice value, mb_text *out);
 
 #endif

@@ -22,7 +22,9 @@ typedef struct mb_text {
 
 /* `limit` SIZE_MAX: as much as there is memory. */
 static inline void mb_text_init(mb_text *text, const mb_allocator *allocator, size_t limit) {
-    *text = (mb_text){.allocator = allocator, .limit = limit};
+    memset(text, 0, sizeof(*text)); /* regex.cc reads this too: no designated initialisers */
+    text->allocator = allocator;
+    text->limit = limit;
 }
 void mb_text_fini(mb_text *text);
 /* Empty and without error again; keeps the memory. */
