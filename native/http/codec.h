@@ -21,34 +21,34 @@ typedef struct mb_codec mb_codec;
 
 /* Why a message was refused. `details` are Envoy's response code details. */
 typedef struct mb_protocol_error {
-    uint16_t status;      /* what a server answers: 400, 413, 414, 426, 431, 501, 505 */
-    const char *details;  /* constant: "http1.invalid_chunk_size", ... */
-    const char *reason;   /* constant, for the log: one line for a person */
+    uint16_t status;     /* what a server answers: 400, 413, 414, 426, 431, 501, 505 */
+    const char *details; /* constant: "http1.invalid_chunk_size", ... */
+    const char *reason;  /* constant, for the log: one line for a person */
 } mb_protocol_error;
 
 typedef enum mb_reset_reason {
-    MB_RESET_LOCAL = 0,    /* we gave the stream up */
-    MB_RESET_REMOTE,       /* the peer reset the stream or closed within it */
-    MB_RESET_PROTOCOL,     /* the peer broke the protocol */
-    MB_RESET_REFUSED       /* not processed by the peer: may be sent again */
+    MB_RESET_LOCAL = 0, /* we gave the stream up */
+    MB_RESET_REMOTE,    /* the peer reset the stream or closed within it */
+    MB_RESET_PROTOCOL,  /* the peer broke the protocol */
+    MB_RESET_REFUSED    /* not processed by the peer: may be sent again */
 } mb_reset_reason;
 
 /* The codec's part of a stream; embedded in the owner's stream object. */
 typedef struct mb_codec_stream {
     mb_codec *codec;
-    uint32_t id;             /* HTTP/2 stream id; 1, 2, 3... in HTTP/1 */
-    bool local_ended;        /* we sent the end of our message */
-    bool remote_ended;       /* the peer sent the end of its */
-    mb_headers *headers;     /* where the codec puts the peer's head; owner sets it */
-    mb_buffer *head;         /* keeps the bytes that `headers` points to; owner sets and empties it,
-                              * or leaves NULL: then they are copied to the map's arena */
-    mb_headers *trailers;    /* where it puts trailers; owner sets it */
-    mb_buffer *body;         /* where it puts body pieces before `on_body`; owner sets it */
-    bool head_request;       /* client side: the request was HEAD, the response has no body */
-    bool connect_request;    /* client side: CONNECT (a 2xx starts a tunnel) */
-    bool http_10;            /* the peer's message came as HTTP/1.0; codec sets it */
-    bool upgrade_request;    /* server side: asks for another protocol than h2c; codec sets it.
-                              * Upgrades are not spoken yet: the owner answers 403 */
+    uint32_t id;          /* HTTP/2 stream id; 1, 2, 3... in HTTP/1 */
+    bool local_ended;     /* we sent the end of our message */
+    bool remote_ended;    /* the peer sent the end of its */
+    mb_headers *headers;  /* where the codec puts the peer's head; owner sets it */
+    mb_buffer *head;      /* keeps the bytes that `headers` points to; owner sets and empties it,
+                           * or leaves NULL: then they are copied to the map's arena */
+    mb_headers *trailers; /* where it puts trailers; owner sets it */
+    mb_buffer *body;      /* where it puts body pieces before `on_body`; owner sets it */
+    bool head_request;    /* client side: the request was HEAD, the response has no body */
+    bool connect_request; /* client side: CONNECT (a 2xx starts a tunnel) */
+    bool http_10;         /* the peer's message came as HTTP/1.0; codec sets it */
+    bool upgrade_request; /* server side: asks for another protocol than h2c; codec sets it.
+                           * Upgrades are not spoken yet: the owner answers 403 */
 } mb_codec_stream;
 
 typedef struct mb_codec_events {
@@ -125,7 +125,7 @@ typedef struct mb_codec_options {
     bool enable_trailers;       /* else trailers are read, checked and dropped */
     bool reject_underscores;    /* names with '_': 400; headers_with_underscores_action */
     bool drop_underscores;
-    mb_slice default_host;      /* HTTP/1.0 without Host; empty: 400 */
+    mb_slice default_host; /* HTTP/1.0 without Host; empty: 400 */
 } mb_codec_options;
 
 /* HTTP/1.1; `options` are copied. NULL: out of memory. */

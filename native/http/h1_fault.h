@@ -50,7 +50,7 @@
     X(CODING_REPEATED, 400, "http1.invalid_transfer_encoding", "chunked is not the only coding")   \
     X(CODING_NOT_ALLOWED, 400, "http1.transfer_encoding_not_allowed",                              \
       "Transfer-Encoding in HTTP/1.0 or in a response without body")                               \
-    X(CHUNK_SIZE, 400, "http1.invalid_chunk_size", "malformed chunk size")                         \
+    X(CHUNK_SIZE_FAULT, 400, "http1.invalid_chunk_size", "malformed chunk size")                   \
     X(CHUNK_EXTENSION, 400, "http1.invalid_chunk_extension", "malformed or long chunk extension")  \
     X(CHUNK_END, 400, "http1.invalid_chunk_end", "chunk is not followed by CRLF")                  \
     X(CHUNK_OVERHEAD, 400, "http1.chunk_overhead", "chunks far smaller than their framing")        \

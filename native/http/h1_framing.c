@@ -2,21 +2,7 @@
 #include "http/h1_framing.h"
 
 #include "base/slice.h"
-
-int mb_h1_content_length(const mb_headers *headers, uint64_t *out) {
-    const mb_field *field = mb_headers_find(headers, MB_TOKEN_CONTENT_LENGTH);
-    uint64_t value;
-
-    if (field == NULL) {
-        return MB_ENOTFOUND;
-    }
-    if (field->next != 0 || mb_slice_parse_u64(field->value, &value) != MB_OK ||
-        value > INT64_MAX) {
-        return MB_EINVAL;
-    }
-    *out = value;
-    return MB_OK;
-}
+#include "http/message.h"
 
 /* Only exactly one `chunked` is spoken. A coding that we don't know is 501; chunked anywhere but
  * alone is an attempt to be read in two ways. */
@@ -58,7 +44,7 @@ mb_h1_fault mb_h1_frame_request(const mb_headers *headers, const mb_h1_message *
         out->body = MB_H1_BODY_CHUNKED;
         return check_coding(headers, message);
     }
-    rc = mb_h1_content_length(headers, &out->length);
+    rc = mb_http_content_length(headers, &out->length);
     if (rc == MB_EINVAL) {
         return MB_H1_LENGTH;
     }

@@ -27,8 +27,5 @@ mb_h1_fault mb_h1_frame_request(const mb_headers *headers, const mb_h1_message *
 /* A `content-length: 0` in a 1xx or 204, where none may be, is taken out of the map. */
 mb_h1_fault mb_h1_frame_response(mb_headers *headers, const mb_h1_message *message,
                                  bool head_request, mb_h1_framing *out);
-/* The value of content-length; also what the sender declares. MB_OK, MB_ENOTFOUND when there is
- * none, MB_EINVAL when it is not one number below 2^63. */
-int mb_h1_content_length(const mb_headers *headers, uint64_t *out);
 
 #endif

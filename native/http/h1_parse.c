@@ -3,6 +3,7 @@
 
 #include "base/slice.h"
 #include "http/chars.h"
+#include "http/message.h"
 
 /* Room in the map beyond what came: the proxy and its filters add a few fields. */
 #define SPARE_FIELDS 12u
@@ -72,17 +73,6 @@ static mb_h1_fault read_connection(parser *p, mb_slice value) {
     return MB_H1_FINE;
 }
 
-static bool has_element(mb_slice list, mb_slice wanted) {
-    mb_slice element;
-
-    while (mb_slice_next_element(&list, &element)) {
-        if (mb_slice_equal_nocase(element, wanted)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static mb_h1_fault append(parser *p, uint32_t token, mb_slice name, mb_slice value) {
     return mb_headers_append_raw(p->headers, token, name, value) == MB_OK ? MB_H1_FINE
                                                                           : MB_H1_NO_MEMORY;
@@ -96,7 +86,7 @@ static mb_h1_fault special_field(parser *p, uint32_t token, mb_slice value) {
     case MB_TOKEN_CONNECTION:
         return read_connection(p, value);
     case MB_TOKEN_PROXY_CONNECTION:
-        message->close |= has_element(value, MB_SLICE_LIT("close"));
+        message->close |= mb_http_list_has(value, MB_SLICE_LIT("close"));
         return MB_H1_FINE;
     case MB_TOKEN_TRANSFER_ENCODING:
         if (message->coding_count == 0) {
@@ -109,7 +99,7 @@ static mb_h1_fault special_field(parser *p, uint32_t token, mb_slice value) {
         message->has_upgrade |= !mb_slice_equal_nocase(value, MB_SLICE_LIT("h2c"));
         return MB_H1_FINE;
     case MB_TOKEN_TE:
-        message->te_trailers |= has_element(value, MB_SLICE_LIT("trailers"));
+        message->te_trailers |= mb_http_list_has(value, MB_SLICE_LIT("trailers"));
         return MB_H1_FINE;
     case MB_TOKEN_TRAILER:
         if (message->trailer.ptr == NULL) {
@@ -378,7 +368,7 @@ mb_h1_fault mb_h1_parse_trailers(char *base, const mb_h1_lines *lines,
         if (!may_be_trailer(token) || (options->drop_underscores && has_underscore(name))) {
             continue;
         }
-        if (mb_headers_append_raw(trailers, token, name, value) != MB_OK) {
+        if (trailers != NULL && mb_headers_append_raw(trailers, token, name, value) != MB_OK) {
             return MB_H1_NO_MEMORY;
         }
     }

@@ -55,7 +55,8 @@ mb_h1_fault mb_h1_parse_request(char *base, const mb_h1_lines *lines,
 mb_h1_fault mb_h1_parse_response(char *base, const mb_h1_lines *lines,
                                  const mb_codec_options *options, mb_headers *headers,
                                  mb_h1_message *message);
-/* Fields that decide about framing, routing or access are dropped: RFC 9110 6.5.1. */
+/* Fields that decide about framing, routing or access are dropped: RFC 9110 6.5.1. `trailers` NULL:
+ * they are only checked. */
 mb_h1_fault mb_h1_parse_trailers(char *base, const mb_h1_lines *lines,
                                  const mb_codec_options *options, mb_headers *trailers);
 
