@@ -1,6 +1,7 @@
 /*
  * Transport: how bytes get from a connection's buffers to its peer. Plain sockets now, TLS later,
- * memory for tests. A connection calls it and knows no system call of its own.
+ * memory for tests. A connection calls it and knows no system call of its own. Where MB_EIO is
+ * returned errno says why.
  */
 #ifndef MB_NET_TRANSPORT_H
 #define MB_NET_TRANSPORT_H
@@ -11,19 +12,19 @@ typedef struct mb_transport mb_transport;
 
 typedef struct mb_transport_vtable {
     const char *name; /* "raw_buffer", "tls", "memory" */
-    /* After the socket is connected; runs the handshake. MB_OK: bytes may flow; MB_EAGAIN: call
-     * again when ready; MB_EPROTO, MB_EIO: failed. */
+    /* After the socket is connected; runs the handshake. May be NULL when there is none. MB_OK:
+     * bytes may flow; MB_EAGAIN: call again when ready; MB_EPROTO, MB_EIO: failed. */
     int (*handshake)(mb_transport *transport);
     /* Reads at most `room` bytes to `at`. > 0 bytes; 0 the peer ended; MB_EAGAIN; MB_EIO. A
      * result below `room` means that the source is empty for now. */
     int64_t (*read)(mb_transport *transport, char *at, size_t room);
     /* Writes from the front of `buffer` and drains what was taken. Returns bytes, MB_EAGAIN when
-     * nothing could be written, MB_EIO. */
+     * nothing could be written, MB_EIO. What is left in `buffer` waits for MB_IO_WRITE. */
     int64_t (*write)(mb_transport *transport, mb_buffer *buffer);
     /* Ends our side of the stream (FIN, close_notify). */
     void (*shut_write)(mb_transport *transport);
     void (*close)(mb_transport *transport, bool reset); /* reset: RST where there is one */
-    void (*free)(mb_transport *transport);
+    void (*free)(mb_transport *transport);              /* closes it if need be */
 } mb_transport_vtable;
 
 struct mb_transport {
@@ -33,9 +34,9 @@ struct mb_transport {
 /* Takes `fd`, a non-blocking socket. NULL: out of memory (fd is closed). */
 mb_transport *mb_plain_transport_new(const mb_allocator *allocator, int fd);
 
-/* Two ends in memory: what one writes the other reads; `capacity_bytes` a direction. Both NULL
- * on failure. For tests: no descriptor, so the owner of a connection calls mb_conn_ready. */
-int mb_memory_transport_pair(const mb_allocator *allocator, size_t capacity_bytes,
-                             mb_transport **a, mb_transport **b);
+/* Two ends in memory: what one writes the other reads; `capacity_bytes` a direction. MB_OK or
+ * MB_ENOMEM. For tests: no descriptor, so the owner of a connection calls mb_conn_ready. */
+int mb_memory_transport_pair(const mb_allocator *allocator, size_t capacity_bytes, mb_transport **a,
+                             mb_transport **b);
 
 #endif

@@ -1,0 +1,127 @@
+/*
+ * Making sockets. See socket.h; called by conn.c and listener.c.
+ */
+#define _GNU_SOURCE /* accept4 */
+#include "net/socket.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void set_option(int fd, int level, int name, int value) {
+    /* Those set with this only make things better: a kernel that refuses is fine. */
+    (void)setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+static int close_with(int fd, int error) {
+    close(fd);
+    return -error;
+}
+
+static int stream_socket(const mb_address *address) {
+    int family = address->sa.sa_family;
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return -errno;
+    }
+    if (family != AF_UNIX) {
+        set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    }
+    return fd;
+}
+
+int mb__socket_connect(const mb_address *remote, const mb_address *local) {
+    int fd = stream_socket(remote);
+    if (fd < 0) {
+        return fd;
+    }
+    if (local != NULL && local->length > 0) {
+        /* The port is chosen by connect, which may share it among different peers. */
+        set_option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+        if (bind(fd, &local->sa, local->length) != 0) {
+            return close_with(fd, errno);
+        }
+    }
+    int result;
+    do {
+        result = connect(fd, &remote->sa, remote->length);
+    } while (result != 0 && errno == EINTR);
+    return result == 0 || errno == EINPROGRESS ? fd : close_with(fd, errno);
+}
+
+/* True when the path is a socket that refuses: its process is gone. */
+static bool unix_is_stale(const mb_address *address) {
+    struct stat status;
+    if (stat(address->un.sun_path, &status) != 0 || !S_ISSOCK(status.st_mode)) {
+        return false;
+    }
+    int fd = mb__socket_connect(address, NULL);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd == -ECONNREFUSED;
+}
+
+int mb__socket_bind(const mb_address *address, bool reuse_port, bool v6_only) {
+    int fd = stream_socket(address);
+    if (fd < 0) {
+        return fd;
+    }
+    int family = address->sa.sa_family;
+    if (family != AF_UNIX) {
+        set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+        if (reuse_port) {
+            set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+        }
+    }
+    if (family == AF_INET6) {
+        set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, v6_only);
+    }
+    if (bind(fd, &address->sa, address->length) == 0) {
+        return fd;
+    }
+    int error = errno;
+    if (error == EADDRINUSE && family == AF_UNIX && unix_is_stale(address)) {
+        unlink(address->un.sun_path);
+        error = bind(fd, &address->sa, address->length) == 0 ? 0 : errno;
+    }
+    return error == 0 ? fd : close_with(fd, error);
+}
+
+/* ::ffff:1.2.3.4, as a listener on [::] sees it, is the client 1.2.3.4 (RFC 4291 2.5.5.2). */
+static void unmap(mb_address *address) {
+    if (address->sa.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&address->in6.sin6_addr)) {
+        return;
+    }
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = address->in6.sin6_port};
+    memcpy(&v4.sin_addr, &address->in6.sin6_addr.s6_addr[12], sizeof(v4.sin_addr));
+    address->in = v4;
+    address->length = sizeof(v4);
+}
+
+int mb__socket_accept(int listener, mb_address *remote) {
+    remote->length = sizeof(*remote) - offsetof(mb_address, sa);
+    int fd = accept4(listener, &remote->sa, &remote->length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+        return -errno;
+    }
+    unmap(remote);
+    return fd; /* TCP_NODELAY is inherited from the listening socket */
+}
+
+int mb__socket_error(int fd) {
+    int error = 0;
+    socklen_t length = sizeof(error);
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 ? error : errno;
+}
+
+void mb__socket_local(int fd, mb_address *out) {
+    out->length = sizeof(*out) - offsetof(mb_address, sa);
+    if (getsockname(fd, &out->sa, &out->length) != 0) {
+        out->length = 0;
+        return;
+    }
+    unmap(out);
+}
