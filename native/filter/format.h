@@ -1,6 +1,10 @@
 /*
  * Format: Envoy's %OPERATOR(argument):length% strings over a stream, for header values and access
- * logs. Parsing happened in Python (moebridge.config.access_log_format); the core gets segments.
+ * logs. Parsing happened in Python (moebridge.config.access_log_format); the core gets segments,
+ * each of which says how its value is written and what stands for an unset one.
+ *
+ * A format is immutable and lives in the arena it was built in. format.c builds and appends,
+ * format_operators.c knows the operators, format_time.c writes times.
  */
 #ifndef MB_FILTER_FORMAT_H
 #define MB_FILTER_FORMAT_H
@@ -11,16 +15,13 @@
 typedef struct mb_format mb_format;
 
 /* Builds from the document's list of segments. MB_OK; MB_ECONFIG with a constant text in `error`
- * (an operator that the core does not know); MB_ENOMEM. The arena owns the result. */
+ * (an operator that the core does not know, a malformed segment); MB_ENOMEM. The arena owns the
+ * result. */
 int mb_format_build(mb_arena *arena, mb_slice segments_msgpack, mb_format **out,
                     const char **error);
-/* True when the format is one literal; then `text` is it. */
+/* True when the format is one literal, or empty; then `text` is it, as long as the format. */
 bool mb_format_literal(const mb_format *format, mb_slice *text);
-/* Appends the text. What is unset becomes "-" (access logs) or nothing (header values). */
-typedef enum mb_format_unset { MB_UNSET_DASH, MB_UNSET_EMPTY } mb_format_unset;
-void mb_format_append(const mb_format *format, mb_stream *stream, mb_format_unset unset,
-                      mb_text *out);
-/* As a JSON value: a format of one operator keeps its type (number, null), else a string. */
-void mb_format_append_json(const mb_format *format, mb_stream *stream, mb_text *out);
+/* Appends the text for a stream, at whatever stage it is. Errors stick in `out->status`. */
+void mb_format_append(const mb_format *format, const mb_stream *stream, mb_text *out);
 
 #endif

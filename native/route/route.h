@@ -2,8 +2,14 @@
  * Routes: Envoy's route configuration as an immutable table: host -> virtual host -> first route
  * that matches -> action. Built once by config/, read by every request.
  *
- * Matching keeps first-match order and must stay fast with thousands of routes: exact paths and
- * prefixes are indexed (see route_index.c), and only candidates are compared.
+ * Matching keeps first-match order and stays fast with thousands of routes: paths and prefixes
+ * are indexed (route_index.c), and only candidates are compared.
+ *
+ * How config/ builds a table: fill the structs of this header in an arena, with `host` of every
+ * route and `table` of every virtual host set; mb_route_table_add_domain for every domain;
+ * mb_route_table_finish. Regular expressions are config/'s to free.
+ *
+ * Source: Envoy's route_components.proto; where it is silent, the answers of Envoy 1.40.
  */
 #ifndef MB_ROUTE_ROUTE_H
 #define MB_ROUTE_ROUTE_H
@@ -30,13 +36,17 @@ typedef enum mb_value_match {
     MB_MATCH_RANGE
 } mb_value_match;
 
+/* Several values of one name are matched one by one, not joined: one that matches is enough, and
+ * with `invert` none may (as Envoy since CVE-2026-26308). */
 typedef struct mb_matcher {
-    mb_slice name; /* lower-case for headers */
+    mb_slice name; /* lower-case for headers, ":path" for a pseudo-header */
     mb_value_match kind;
     mb_slice text;
     mb_regex *regex;
     int64_t range_start, range_end; /* [start, end) */
     bool present, invert, ignore_case, missing_as_empty;
+    uint32_t token;   /* of a known header; set by mb_route_table_finish */
+    mb_pseudo pseudo; /* or MB_PSEUDO_COUNT; set by mb_route_table_finish */
 } mb_matcher;
 
 typedef enum mb_header_append {
@@ -88,15 +98,21 @@ struct mb_route {
     mb_weighted_cluster *weighted;
     uint32_t weighted_count, weight_total;
     uint32_t cluster_not_found_code; /* 503 (default), 404 or 500 */
-    mb_slice prefix_rewrite, host_rewrite, host_rewrite_header, regex_substitution;
+    mb_slice host_rewrite, host_rewrite_header;
+    mb_slice host_substitution; /* of the path, by host_regex: the host */
+    mb_regex *host_regex;
+    bool auto_host_rewrite; /* the router's, once it has a host: mb_route_rewrite_host */
+    bool append_x_forwarded_host;
+    uint64_t timeout_us;             /* 0: none */
+    uint64_t idle_timeout_us;        /* UINT64_MAX: the listener's */
+    uint64_t max_stream_duration_us; /* UINT64_MAX: the listener's; 0: none */
+    /* cluster and redirect */
+    mb_slice prefix_rewrite, regex_substitution;
     mb_regex *regex_rewrite;
-    bool auto_host_rewrite, append_x_forwarded_host;
-    uint64_t timeout_us;      /* 0: none */
-    uint64_t idle_timeout_us; /* UINT64_MAX: the listener's */
     /* redirect */
     bool https_redirect, strip_query;
     mb_slice scheme_redirect, host_redirect, path_redirect;
-    uint16_t port_redirect;
+    uint16_t port_redirect; /* 0: as it came */
     uint32_t response_code; /* redirect and direct response */
     mb_slice body;          /* direct response */
     mb_header_rules rules;
@@ -122,27 +138,39 @@ struct mb_route_table {
     struct mb_host_index *index; /* host_index.c: exact map, suffix and prefix wildcards, "*" */
 };
 
-/* Adds the domains of `host` to the index; MB_EINVAL: taken already or malformed. */
+/* Adds a domain of `host`: exact, "*.suffix" or "*-suffix", "prefix.*", "*". MB_OK, MB_ENOMEM,
+ * or MB_EINVAL: taken already or malformed. */
 int mb_route_table_add_domain(mb_arena *arena, mb_route_table *table, mb_virtual_host *host,
                               mb_slice domain);
 /* Builds the indexes, after all routes are in place. MB_OK or MB_ENOMEM. */
 int mb_route_table_finish(mb_arena *arena, mb_route_table *table);
 
-/* The route for a request, or NULL. `host` (may be NULL) gets the virtual host if one matched.
- * `scratch` is for what a match must copy; `random` 64 bits picks a weighted cluster later. */
+/* The virtual host of an authority, or NULL. */
+const mb_virtual_host *mb_route_host(const mb_route_table *table, mb_slice authority);
+/* The route for a request, or NULL. `*host` (may be NULL) becomes the virtual host, or NULL.
+ * Allocates nothing. */
 const mb_route *mb_route_find(const mb_route_table *table, const mb_headers *request,
                               const mb_virtual_host **host);
-/* The cluster a route sends this request to; empty: none. `*weighted` is the choice or NULL. */
+/* The cluster a route sends this request to; empty: none. `*weighted` (may be NULL) becomes the
+ * choice that 64 bits of `random` make among weighted clusters, or NULL. */
 mb_slice mb_route_cluster(const mb_route *route, const mb_headers *request, uint64_t random,
                           const mb_weighted_cluster **weighted);
 
-/* Rewrites path and host, adds and removes request headers of all levels. MB_OK, MB_ENOMEM. */
+/* Adds and removes request headers of all levels, then rewrites host and path; sets
+ * `info.original_path`. With `envoy_headers` (not suppress_envoy_headers) the old host and path go
+ * into x-envoy-original-host and x-envoy-original-path. A host or header value that comes out
+ * malformed is left out. MB_OK, MB_ENOMEM, MB_ELIMIT (the path comes out longer than 256 KiB),
+ * MB_EINVAL (it comes out malformed). */
 int mb_route_finalize_request(const mb_route *route, const mb_weighted_cluster *weighted,
-                              mb_stream *stream);
+                              bool envoy_headers, mb_stream *stream);
+/* Replaces `:authority` by `host`, minding append_x_forwarded_host; nothing when `host` is empty.
+ * For auto_host_rewrite. MB_OK, MB_ENOMEM. */
+int mb_route_rewrite_host(const mb_route *route, mb_slice host, bool envoy_headers,
+                          mb_headers *request);
 /* Adds and removes response headers of all levels. MB_OK, MB_ENOMEM. */
 int mb_route_finalize_response(const mb_route *route, const mb_weighted_cluster *weighted,
                                mb_stream *stream);
-/* The location of a redirect, in the stream's arena. MB_OK, MB_ENOMEM. */
+/* The location of a redirect, in `arena`. Results as of mb_route_finalize_request. */
 int mb_route_redirect_location(const mb_route *route, const mb_headers *request, mb_arena *arena,
                                mb_slice *out);
 
