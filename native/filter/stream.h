@@ -9,6 +9,10 @@
  * Life: every function that may call hooks runs inside mb_stream_enter/leave. When the stream is
  * over (both sides ended, or reset) `ops->complete` is called once, by the outermost leave, so
  * nobody up the stack sees freed memory. Memory goes back to the worker's stream table.
+ *
+ * What a filter asks for (respond, resume, finish, reset) is noted in the stream. Inside a hook it
+ * is acted on when that hook returns, elsewhere by `action_task` in the next turn of the loop: so
+ * no function of the host ever calls a hook.
  */
 #ifndef MB_FILTER_STREAM_H
 #define MB_FILTER_STREAM_H
@@ -16,29 +20,29 @@
 #include "filter/chain.h"
 #include "http/codec.h"
 
-struct mb_route;   /* route/ */
+struct mb_route;    /* route/ */
 struct mb_snapshot; /* config/ */
 
 /* Envoy's response flags; `mb_response_flags_text` gives the short names. */
 enum {
-    MB_FLAG_NO_HEALTHY_UPSTREAM = 1 << 0,       /* UH */
-    MB_FLAG_UPSTREAM_CONNECT_FAILURE = 1 << 1,  /* UF */
-    MB_FLAG_UPSTREAM_OVERFLOW = 1 << 2,         /* UO */
-    MB_FLAG_NO_ROUTE = 1 << 3,                  /* NR */
-    MB_FLAG_NO_CLUSTER = 1 << 4,                /* NC */
-    MB_FLAG_DOWNSTREAM_TERMINATION = 1 << 5,    /* DC */
-    MB_FLAG_UPSTREAM_TIMEOUT = 1 << 6,          /* UT */
-    MB_FLAG_LOCAL_RESET = 1 << 7,               /* LR */
-    MB_FLAG_UPSTREAM_REMOTE_RESET = 1 << 8,     /* UR */
-    MB_FLAG_UPSTREAM_TERMINATION = 1 << 9,      /* UC */
-    MB_FLAG_STREAM_IDLE_TIMEOUT = 1 << 10,      /* SI */
-    MB_FLAG_DOWNSTREAM_PROTOCOL = 1 << 11,      /* DPE */
-    MB_FLAG_UPSTREAM_PROTOCOL = 1 << 12,        /* UPE */
-    MB_FLAG_UPSTREAM_MAX_DURATION = 1 << 13,    /* UMSDR */
-    MB_FLAG_RETRY_LIMIT = 1 << 14,              /* URX */
-    MB_FLAG_DURATION_TIMEOUT = 1 << 15,         /* DT */
-    MB_FLAG_OVERLOAD = 1 << 16,                 /* OM */
-    MB_FLAG_DNS_FAILURE = 1 << 17               /* DF */
+    MB_FLAG_NO_HEALTHY_UPSTREAM = 1 << 0,      /* UH */
+    MB_FLAG_UPSTREAM_CONNECT_FAILURE = 1 << 1, /* UF */
+    MB_FLAG_UPSTREAM_OVERFLOW = 1 << 2,        /* UO */
+    MB_FLAG_NO_ROUTE = 1 << 3,                 /* NR */
+    MB_FLAG_NO_CLUSTER = 1 << 4,               /* NC */
+    MB_FLAG_DOWNSTREAM_TERMINATION = 1 << 5,   /* DC */
+    MB_FLAG_UPSTREAM_TIMEOUT = 1 << 6,         /* UT */
+    MB_FLAG_LOCAL_RESET = 1 << 7,              /* LR */
+    MB_FLAG_UPSTREAM_REMOTE_RESET = 1 << 8,    /* UR */
+    MB_FLAG_UPSTREAM_TERMINATION = 1 << 9,     /* UC */
+    MB_FLAG_STREAM_IDLE_TIMEOUT = 1 << 10,     /* SI */
+    MB_FLAG_DOWNSTREAM_PROTOCOL = 1 << 11,     /* DPE */
+    MB_FLAG_UPSTREAM_PROTOCOL = 1 << 12,       /* UPE */
+    MB_FLAG_UPSTREAM_MAX_DURATION = 1 << 13,   /* UMSDR */
+    MB_FLAG_RETRY_LIMIT = 1 << 14,             /* URX */
+    MB_FLAG_DURATION_TIMEOUT = 1 << 15,        /* DT */
+    MB_FLAG_OVERLOAD = 1 << 16,                /* OM */
+    MB_FLAG_DNS_FAILURE = 1 << 17              /* DF */
 };
 
 typedef struct mb_stream_info {
@@ -55,13 +59,13 @@ typedef struct mb_stream_info {
     uint32_t response_code; /* 0: none was sent */
     uint32_t flags;         /* MB_FLAG_* */
     uint32_t attempts;
-    const char *protocol;   /* constant */
-    mb_slice details;       /* response code details; constant or in the arena */
+    const char *protocol;         /* constant */
+    mb_slice details;             /* response code details; constant or in the arena */
     mb_slice termination_details; /* connection termination details */
-    mb_slice upstream_failure; /* transport failure reason; constant or in the arena */
-    mb_slice cluster;       /* owned by the snapshot */
+    mb_slice upstream_failure;    /* transport failure reason; constant or in the arena */
+    mb_slice cluster;             /* owned by the snapshot */
     mb_slice listener;
-    mb_slice original_path; /* before rewrites; empty: the path was not rewritten */
+    mb_slice original_path;   /* before rewrites; empty: the path was not rewritten */
     mb_address remote;        /* trusted client address (x-forwarded-for rules) */
     mb_address direct_remote; /* peer of the socket */
     mb_address local;
@@ -94,69 +98,92 @@ typedef struct mb_stream_ops {
 
 /* Where a filter stands in a direction. */
 typedef enum mb_filter_position {
-    MB_POSITION_IDLE = 0,      /* headers not seen, or passed and going on */
-    MB_POSITION_STOPPED,       /* STOP_ITERATION, STOP_AND_*: own body hooks still run */
-    MB_POSITION_STOPPED_ALL,   /* STOP_ALL_*: no hook until resume */
+    MB_POSITION_OPEN = 0,    /* passes on what its hooks let through */
+    MB_POSITION_STOPPED,     /* STOP_ITERATION, STOP_AND_*: its own body hooks still run */
+    MB_POSITION_STOPPED_ALL, /* STOP_ALL_*, or a pending hook: no hook until resume or finish */
 } mb_filter_position;
+
+/* The hook that answered MB_PENDING, by phase. */
+typedef enum mb_pending_hook {
+    MB_NOTHING_PENDING = 0,
+    MB_HEADERS_PENDING,
+    MB_BODY_PENDING,
+    MB_TRAILERS_PENDING
+} mb_pending_hook;
+
+/* Body at a filter that does not pass it on; made when first needed, in the stream's arena. */
+typedef struct mb_hold {
+    mb_buffer seen;                       /* the filter's hook had it and stopped it */
+    mb_buffer unseen;                     /* came while the filter was STOPPED_ALL */
+    mb_buffer piece;                      /* of a body hook that is pending */
+    bool seen_end, unseen_end, piece_end; /* the body's end came with it */
+} mb_hold;
 
 typedef struct mb_filter_slot {
     mb_filter filter; /* first: a filter is its slot */
     const mb_chain_entry *entry;
     uint32_t wants;
-    uint8_t position[2];  /* mb_filter_position by direction */
-    bool watermark[2];    /* what is held for it pauses the sender instead of failing */
+    mb_hold *hold[2];    /* by mb_direction; NULL: nothing was ever held */
+    uint8_t position[2]; /* mb_filter_position */
+    uint8_t pending[2];  /* mb_pending_hook */
+    bool watermark[2];   /* what is held pauses the sender instead of failing at the limit */
     bool resume_asked[2];
-    bool body_unseen[2];  /* body or trailers came while it was STOPPED_ALL */
-    bool touched;         /* a hook ran: destroy is due */
+    bool finish_asked[2];
+    uint8_t finish_status[2];
+    bool touched; /* a hook ran: destroy is due */
 } mb_filter_slot;
 
 /* Why a direction's source is paused; bits. */
-enum { MB_PAUSE_HELD = 1, MB_PAUSE_SINK = 2, MB_PAUSE_TERMINAL = 4 };
+enum { MB_PAUSE_HELD = 1, MB_PAUSE_SINK = 2 };
 
+/* The walk of one direction. Positions count in walk order: 0 is the first filter of the chain
+ * for requests, the last one for responses; `chain->count` is the end. */
 typedef struct mb_side {
-    mb_buffer held;        /* the body that filters hold back */
-    uint32_t headers_next; /* walk position of the next filter that has not seen the headers */
-    bool have_headers;     /* the message's head came */
-    bool body_ended;       /* no more body will come into the chain */
-    bool ended;            /* the message is complete in the chain */
-    bool have_trailers;
-    bool trailers_walked;  /* the trailers hook of every filter is done or under way */
-    bool done;             /* the end was handed to the terminal or the client */
-    bool aborted;          /* nothing more of this direction is walked */
-    uint8_t pauses;        /* MB_PAUSE_* */
+    uint32_t headers_at;  /* the position whose headers hook is next; count + 1: delivered */
+    uint32_t trailers_at; /* the same for trailers, once they came */
+    bool have_headers;    /* the head came into the chain */
+    bool headers_only;    /* and it was the whole message */
+    bool body_ended;      /* the last piece came into the chain */
+    bool have_trailers;   /* trailers came into the chain */
+    bool done;            /* the whole message left the chain */
+    bool aborted;         /* nothing of this direction is walked any more */
+    uint8_t pauses;       /* MB_PAUSE_* */
 } mb_side;
 
 struct mb_stream {
     mb_codec_stream codec; /* first: the codec's stream is ours */
     mb_worker *worker;
     const mb_stream_ops *ops;
-    void *owner;           /* the connection of the connection manager */
+    void *owner; /* the connection of the connection manager */
     const mb_chain *chain;
-    mb_filter_slot *slots; /* chain->count, in the arena */
+    mb_filter_slot *slots;        /* chain->count, in the arena */
     struct mb_snapshot *snapshot; /* one reference, kept to the end */
-    void *terminal_state;  /* the router's, in the arena */
-    uint32_t index, generation; /* the id */
+    void *terminal_state;         /* the router's, in the arena */
+    uint32_t index, generation;   /* the id */
     mb_stream *next_free;
     mb_arena arena;
-    mb_headers headers[2];   /* by mb_direction */
+    mb_headers headers[2]; /* by mb_direction */
     mb_headers trailers[2];
-    mb_buffer incoming;      /* the codec's pieces of request body */
+    mb_buffer incoming; /* the codec's pieces of request body */
     mb_side side[2];
     mb_stream_info info;
     mb_route_choice choice;
     bool choice_made;
     void *metadata;          /* metadata.c; NULL until first set */
-    mb_slab *head_slabs[2];  /* keep the parsed heads alive; one reference each or NULL */
+    mb_buffer head_bytes[2]; /* keep the bytes that the parsed heads point to */
     size_t buffer_limit;
-    mb_local_reply *reply;   /* asked for in a hook, not yet acted on; in the arena */
-    bool reset_asked;
+    mb_local_reply *reply; /* asked for in a hook, not yet acted on; in the arena */
+    mb_slice reset_details;
+    bool reset_asked, resume_asked;
+    bool in_hook;
+    mb_task action_task; /* acts on what was asked for outside a hook */
     bool local_reply_sent;
     bool head_request;
-    bool response_started;   /* the head went to the client */
-    bool over;               /* nothing more will be walked; complete is due */
+    bool response_started; /* the head went to the client */
+    bool terminal_active;  /* the terminal has the request and is to be told of an early end */
+    bool over;             /* nothing more will be walked; complete is due */
     bool completed;
-    uint8_t depth;           /* of enter/leave */
-    mb_filter_slot *running; /* the hook that runs, or NULL */
+    uint8_t depth;                                      /* of enter/leave */
     mb_timer idle_timer, request_timer, duration_timer; /* the connection manager's */
 };
 
@@ -200,8 +227,7 @@ void mb_stream_reset(mb_stream *stream, uint32_t flag, mb_slice details);
 /* The route for the headers as they are; decided once until the cache is cleared. */
 const mb_route_choice *mb_stream_route(mb_stream *stream);
 
-static inline void mb_stream_enter(mb_stream *stream)
-{
+static inline void mb_stream_enter(mb_stream *stream) {
     stream->depth++;
 }
 void mb_stream_leave(mb_stream *stream);

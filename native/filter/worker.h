@@ -24,11 +24,10 @@ typedef struct mb_stream_table {
 
 /* Numbers of contract 3 that the core itself counts. */
 typedef struct mb_worker_metrics {
-    mb_metric *hooks;             /* filter.hooks: hooks called */
-    mb_metric *local_replies;     /* filter.local_replies */
-    mb_metric *resets;            /* filter.resets */
-    mb_metric *held_bytes;        /* filter.held_bytes: body bytes held by filters now */
-    mb_metric *content_length_mismatch;
+    mb_metric *hooks;                   /* filter.hooks: hooks called */
+    mb_metric *local_replies;           /* filter.local_replies */
+    mb_metric *resets;                  /* filter.resets */
+    mb_metric *content_length_mismatch; /* filter.content_length_mismatch */
 } mb_worker_metrics;
 
 struct mb_worker {
@@ -40,7 +39,8 @@ struct mb_worker {
     mb_net net;
     mb_slab_pool *slabs;
     mb_arena_pool arenas;
-    mb_stats *stats;
+    mb_stats stats_registry;
+    mb_stats *stats; /* &stats_registry */
     mb_random random;
     mb_hook_slot hook_slot;
     mb_stream_table table;
@@ -57,7 +57,7 @@ int mb_worker_init(mb_worker *worker, const mb_allocator *allocator, const mb_cl
 void mb_worker_fini(mb_worker *worker);
 
 /* `format` as printf; does nothing below the logger's level. */
-void mb_worker_log(mb_worker *worker, mb_log_level level, const char *component,
-                   const char *format, ...) __attribute__((format(printf, 4, 5)));
+void mb_worker_log(mb_worker *worker, mb_log_level level, const char *component, const char *format,
+                   ...) __attribute__((format(printf, 4, 5)));
 
 #endif

@@ -1,0 +1,168 @@
+/*
+ * Calling hooks. The one place where control goes to a filter: the hook slot is true around each
+ * call, the batch of the module is open, and what the hook noted (respond, reset) is acted on
+ * before the status is looked at.
+ */
+#include "filter/walk.h"
+
+static const uint32_t group_hook[3][2] = {
+    {MB_HOOK_REQUEST_HEADERS, MB_HOOK_RESPONSE_HEADERS},
+    {MB_HOOK_REQUEST_BODY, MB_HOOK_RESPONSE_BODY},
+    {MB_HOOK_REQUEST_TRAILERS, MB_HOOK_RESPONSE_TRAILERS},
+};
+
+#define GROUP_MAX 64
+
+static void batch_begin(mb_worker *worker, mb_module_ref *module) {
+    module->in_batch = true;
+    if (!worker->batch_open) {
+        worker->batch_open = true;
+        /* A module may have to wait for a lock (the GIL): streams that do not need it should not
+         * wait with their answers. */
+        mb_loop_run_phase(worker->loop, MB_PHASE_FLUSH);
+        mb_loop_defer(worker->loop, MB_PHASE_BATCH, &worker->batch_task);
+    }
+}
+
+static inline void hook_begin(mb_stream *stream, mb_filter_slot *slot, uint32_t hook) {
+    mb_worker *worker = stream->worker;
+    mb_module_ref *module = slot->entry->module;
+    if (!module->in_batch && module->module.on_batch_end != NULL) {
+        batch_begin(worker, module);
+    }
+    mb_hook_slot *now = &worker->hook_slot;
+    now->hook = hook;
+    now->stream = mb_stream_id_of(stream);
+    now->start_us = mb_loop_now_us(worker->loop);
+    now->sequence = now->sequence + 1;
+    now->filter = slot->filter.name;
+    stream->in_hook = true;
+    slot->touched = true;
+}
+
+static inline void hook_end(mb_stream *stream) {
+    stream->worker->hook_slot.filter = NULL;
+    stream->in_hook = false;
+    mb_metric_inc(stream->worker->metrics.hooks);
+    if (stream->reset_asked || stream->reply != NULL) {
+        mb__act_on_replies(stream);
+    }
+}
+
+/* Collects the filters from `at` on that the same module can run in one call: those that want the
+ * hook and are open, up to the first that is neither. `positions` gets where each one stands. */
+static uint32_t collect_group(mb_stream *stream, mb_direction direction, uint32_t at, uint32_t bit,
+                              mb_filter **filters, uint32_t *positions) {
+    const mb_module_ref *module = mb__slot_at(stream, direction, at)->entry->module;
+    uint32_t count = 0;
+    for (; at < stream->chain->count && count < GROUP_MAX; at++) {
+        mb_filter_slot *slot = mb__slot_at(stream, direction, at);
+        if (slot->position[direction] != MB_POSITION_OPEN && count > 0) {
+            break;
+        }
+        if ((slot->wants & bit) == 0) {
+            continue;
+        }
+        if (slot->entry->module != module) {
+            break;
+        }
+        const mb_hold *hold = slot->hold[direction];
+        bool apart = slot->position[direction] != MB_POSITION_OPEN ||
+                     (hold != NULL && hold->seen.length > 0);
+        if (apart && count > 0) {
+            break;
+        }
+        slot->touched = true;
+        positions[count] = at;
+        filters[count++] = &slot->filter;
+        if (apart) {
+            break; /* what it lets through is more than this piece */
+        }
+    }
+    return count;
+}
+
+int mb__hook_headers(mb_stream *stream, mb_direction direction, uint32_t *at, bool end_stream) {
+    uint32_t hook = group_hook[0][direction];
+    mb_filter_slot *slot = mb__slot_at(stream, direction, *at);
+    const mb_group_hooks *group = slot->entry->module->module.group;
+    int status;
+    hook_begin(stream, slot, hook);
+    if (group != NULL && group->headers != NULL) {
+        mb_filter *filters[GROUP_MAX];
+        uint32_t positions[GROUP_MAX];
+        uint32_t ran = 0;
+        uint32_t count = collect_group(stream, direction, *at, 1u << hook, filters, positions);
+        status = group->headers(filters, count, direction, end_stream, &ran);
+        *at = positions[ran > 0 && ran <= count ? ran - 1 : 0];
+    } else if (direction == MB_REQUEST) {
+        status = (int)slot->entry->hooks->request_headers(&slot->filter, end_stream);
+    } else {
+        status = (int)slot->entry->hooks->response_headers(&slot->filter, end_stream);
+    }
+    hook_end(stream);
+    return status;
+}
+
+int mb__hook_body(mb_stream *stream, mb_direction direction, uint32_t *at, mb_buffer *data,
+                  bool end_stream) {
+    uint32_t hook = group_hook[1][direction];
+    mb_filter_slot *slot = mb__slot_at(stream, direction, *at);
+    const mb_group_hooks *group = slot->entry->module->module.group;
+    int status;
+    hook_begin(stream, slot, hook);
+    if (group != NULL && group->body != NULL) {
+        mb_filter *filters[GROUP_MAX];
+        uint32_t positions[GROUP_MAX];
+        uint32_t ran = 0;
+        uint32_t count = collect_group(stream, direction, *at, 1u << hook, filters, positions);
+        status = group->body(filters, count, direction, data, end_stream, &ran);
+        *at = positions[ran > 0 && ran <= count ? ran - 1 : 0];
+    } else if (direction == MB_REQUEST) {
+        status = (int)slot->entry->hooks->request_body(&slot->filter, data, end_stream);
+    } else {
+        status = (int)slot->entry->hooks->response_body(&slot->filter, data, end_stream);
+    }
+    hook_end(stream);
+    return status;
+}
+
+int mb__hook_trailers(mb_stream *stream, mb_direction direction, uint32_t at) {
+    mb_filter_slot *slot = mb__slot_at(stream, direction, at);
+    hook_begin(stream, slot, group_hook[2][direction]);
+    int status = direction == MB_REQUEST
+                     ? (int)slot->entry->hooks->request_trailers(&slot->filter)
+                     : (int)slot->entry->hooks->response_trailers(&slot->filter);
+    hook_end(stream);
+    return status;
+}
+
+void mb__hook_scheduled(mb_stream *stream, mb_filter_slot *slot, uint64_t event) {
+    if ((slot->wants & (1u << MB_HOOK_SCHEDULED)) != 0) {
+        hook_begin(stream, slot, MB_HOOK_SCHEDULED);
+        slot->entry->hooks->scheduled(&slot->filter, event);
+        hook_end(stream);
+    }
+}
+
+void mb__hooks_complete(mb_stream *stream) {
+    for (uint32_t i = 0; i < stream->chain->count; i++) {
+        mb_filter_slot *slot = &stream->slots[i];
+        if ((slot->wants & (1u << MB_HOOK_STREAM_COMPLETE)) != 0) {
+            hook_begin(stream, slot, MB_HOOK_STREAM_COMPLETE);
+            slot->entry->hooks->stream_complete(&slot->filter);
+            hook_end(stream);
+        }
+    }
+}
+
+void mb__hooks_destroy(mb_stream *stream) {
+    for (uint32_t i = 0; i < stream->chain->count; i++) {
+        mb_filter_slot *slot = &stream->slots[i];
+        if (slot->touched && slot->entry->hooks->destroy != NULL) {
+            hook_begin(stream, slot, MB_HOOK_DESTROY);
+            slot->entry->hooks->destroy(&slot->filter);
+            hook_end(stream);
+        }
+    }
+}
