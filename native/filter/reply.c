@@ -65,7 +65,8 @@ static void send_directly(mb_stream *stream, mb_buffer *body) {
     }
 }
 
-static void send_local_reply(mb_stream *stream, const mb_local_reply *reply, uint32_t flag) {
+void mb_stream_local_reply_with(mb_stream *stream, uint32_t flag, const mb_local_reply *reply,
+                                mb_reply_modify_fn modify, void *ctx) {
     if (stream->over) {
         return;
     }
@@ -84,6 +85,9 @@ static void send_local_reply(mb_stream *stream, const mb_local_reply *reply, uin
     mb_buffer body;
     mb_buffer_init(&body, stream->worker->slabs);
     int rc = fill_reply_headers(stream, reply);
+    if (rc >= 0 && modify != NULL) {
+        modify(stream, ctx);
+    }
     if (rc >= 0 && !stream->head_request) {
         rc = mb_buffer_append(&body, reply->body);
     }
@@ -101,7 +105,7 @@ static void send_local_reply(mb_stream *stream, const mb_local_reply *reply, uin
 void mb_stream_local_reply(mb_stream *stream, uint32_t status, uint32_t flag, mb_slice details,
                            mb_slice text) {
     mb_local_reply reply = {.status = status, .body = text, .details = details};
-    send_local_reply(stream, &reply, flag);
+    mb_stream_local_reply_with(stream, flag, &reply, NULL, NULL);
 }
 
 void mb__act_on_replies(mb_stream *stream) {
@@ -111,7 +115,7 @@ void mb__act_on_replies(mb_stream *stream) {
         stream->reset_asked = false;
         mb_stream_reset(stream, MB_FLAG_LOCAL_RESET, stream->reset_details);
     } else if (reply != NULL) {
-        send_local_reply(stream, reply, 0);
+        mb_stream_local_reply_with(stream, 0, reply, NULL, NULL);
     }
 }
 

@@ -222,6 +222,11 @@ void mb_stream_pause_request(mb_stream *stream, bool paused);
  * body (text/plain), may be empty; `flag` is added to the response flags. */
 void mb_stream_local_reply(mb_stream *stream, uint32_t status, uint32_t flag, mb_slice details,
                            mb_slice text);
+/* The same with headers of its own; `modify` (may be NULL) changes the response headers before
+ * any response hook sees them. Slices of `reply` must live as long as the stream. */
+typedef void (*mb_reply_modify_fn)(mb_stream *stream, void *ctx);
+void mb_stream_local_reply_with(mb_stream *stream, uint32_t flag, const mb_local_reply *reply,
+                                mb_reply_modify_fn modify, void *ctx);
 /* Breaks the stream off. */
 void mb_stream_reset(mb_stream *stream, uint32_t flag, mb_slice details);
 /* The route for the headers as they are; decided once until the cache is cleared. */

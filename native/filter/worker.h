@@ -49,7 +49,6 @@ struct mb_worker {
     mb_task batch_task;
     bool batch_open;
     mb_module_ref *modules; /* list; those with on_batch_end are told in batch_task */
-    bool configuring;       /* metrics may be defined */
 };
 
 int mb_worker_init(mb_worker *worker, const mb_allocator *allocator, const mb_clock *clock,

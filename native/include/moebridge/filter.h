@@ -212,7 +212,8 @@ typedef struct mb_host {
     /* -- this filter in the stream ---------------------------------------------------------- */
 
     /* Answers instead of the upstream. The response passes the response hooks of all filters.
-     * Returns MB_OK, MB_EPHASE when a response was started, MB_EINVAL, MB_ENOMEM. */
+     * Called twice in a hook the last reply counts. Returns MB_OK, MB_EPHASE when a response was
+     * started, MB_EINVAL, MB_ENOMEM. */
     int (*respond)(mb_filter *filter, const mb_local_reply *reply);
     /* Lets a stopped direction go on. Returns MB_OK, or MB_EPHASE when it is not stopped here. */
     int (*resume)(mb_filter *filter, mb_direction direction);
@@ -232,7 +233,7 @@ typedef struct mb_host {
     /* Has `scheduled` called on the worker with `event`; dropped if the stream is gone then.
      * Thread: any. Returns MB_OK or MB_ENOMEM. */
     int (*post)(mb_worker *worker, mb_stream_id id, const char *name, uint64_t event);
-    /* Defines a metric, or finds the one of that name and labels. Only while configuring. */
+    /* Defines a metric, or finds the one of that name and labels. MB_EPHASE inside a hook. */
     int (*metric)(mb_worker *worker, mb_metric_kind kind, mb_slice name, const mb_header *labels,
                   size_t label_count, mb_metric **out);
     void (*metric_add)(mb_metric *metric, int64_t amount);     /* counter, gauge */
@@ -241,6 +242,9 @@ typedef struct mb_host {
     uint64_t (*metric_value)(const mb_metric *metric);         /* counter, gauge; records made */
     uint64_t (*now_us)(mb_worker *worker);                     /* monotonic, of this iteration */
     void (*log)(mb_worker *worker, mb_log_level level, mb_slice component, mb_slice text);
+    /* Moves all bytes of `from` to the end of `to` without a copy. MB_OK, or MB_ENOMEM: nothing
+     * was moved. */
+    int (*buffer_move)(mb_buffer *to, mb_buffer *from);
 } mb_host;
 
 /* Hooks of one kind of filter. A NULL hook is never called; a filter that stopped and has no hook
