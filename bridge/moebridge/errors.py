@@ -1,10 +1,8 @@
 """The exceptions of moebridge.
 
-    Error
-    ├── ConfigError    a configuration is wrong: all faults at once, one line each
-    ├── FilterError    a filter did what its phase does not allow
-    ├── StreamGone     a handle was used after its stream had ended
-    └── WrongThread    a handle was used on a thread that is not its worker's
+`Error` is the base. `ConfigError`: a configuration is wrong, all faults at once. `FilterError`: a
+filter did what its phase does not allow. `StreamGone`: a handle was used after its stream's end.
+`WrongThread`: a handle was used on a thread that is not its worker's.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Envoy's field names, enums and types: written by tools/gen_envoy_fields.py, not by hand."""
-# ruff: noqa
+"""Envoy's field names, enums and types: see tools/gen_envoy_fields.py."""
+
+# ruff: noqa: E501, RUF100
 # fmt: off
 from typing import Any
 

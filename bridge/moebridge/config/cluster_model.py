@@ -9,7 +9,7 @@ from moebridge.config.value_model import Value
 __all__ = ["CircuitBreaker", "Cluster", "Endpoint", "TcpKeepalive", "UpstreamHttp"]
 
 
-class Endpoint(Value, kw_only=True):
+class Endpoint(Value, frozen=True, kw_only=True):
     """Envoy's LbEndpoint with its Endpoint, of priority 0."""
 
     # static: an IPv4 or IPv6 address without brackets. strict_dns: also a host name to resolve.
@@ -18,11 +18,12 @@ class Endpoint(Value, kw_only=True):
     port: int
     # Envoy's load_balancing_weight, >= 1. strict_dns: each resolved address gets it.
     weight: int = 1
-    # Envoy's Endpoint.hostname, for auto host rewrite; strict_dns: `host` when not given. "" = none.
+    # Envoy's Endpoint.hostname, for auto host rewrite; strict_dns: `host` when not given. "" =
+    # none.
     hostname: str = ""
 
 
-class CircuitBreaker(Value, kw_only=True):
+class CircuitBreaker(Value, frozen=True, kw_only=True):
     """Envoy's CircuitBreakers.Thresholds of priority DEFAULT; 0 admits nothing."""
 
     # Connections of the whole cluster (per process). Default 1024.
@@ -35,7 +36,7 @@ class CircuitBreaker(Value, kw_only=True):
     max_retries: int = 3
 
 
-class TcpKeepalive(Value, kw_only=True):
+class TcpKeepalive(Value, frozen=True, kw_only=True):
     """Envoy's TcpKeepalive (SO_KEEPALIVE); 0 = the system's value."""
 
     # Unanswered probes before the connection is dead (TCP_KEEPCNT).
@@ -46,7 +47,7 @@ class TcpKeepalive(Value, kw_only=True):
     interval_s: int = 0
 
 
-class UpstreamHttp(Value, kw_only=True):
+class UpstreamHttp(Value, frozen=True, kw_only=True):
     """Envoy's extensions.upstreams.http.v3.HttpProtocolOptions, HTTP/1.1 part."""
 
     # Pooled connection without a request. ms, 0 = off. Default 1 h (common idle_timeout).
@@ -63,7 +64,7 @@ class UpstreamHttp(Value, kw_only=True):
     enable_trailers: bool = False
 
 
-class Cluster(Value, kw_only=True):
+class Cluster(Value, frozen=True, kw_only=True):
     """Envoy's config.cluster.v3.Cluster."""
 
     # Unique.
@@ -74,7 +75,8 @@ class Cluster(Value, kw_only=True):
     endpoints: list[Endpoint] = []
     # TCP connect. ms, > 0. Default 5 s.
     connect_timeout_ms: int = 5_000
-    # Watermark of read and write buffers of an upstream connection. Default 1 MiB, edge profile 32 KiB.
+    # Watermark of read and write buffers of an upstream connection. Default 1 MiB, edge profile 32
+    # KiB.
     per_connection_buffer_limit_bytes: int = 1024 * 1024
     circuit_breaker: CircuitBreaker = CircuitBreaker()
     http: UpstreamHttp = UpstreamHttp()
@@ -86,8 +88,8 @@ class Cluster(Value, kw_only=True):
     dns_refresh_ms: int = 5_000
     # Random extra pause, 0 .. this. ms, default 0.
     dns_jitter_ms: int = 0
-    # Pause after a failed resolution: exponential back-off with jitter from base to max. ms; default
-    # both dns_refresh_ms.
+    # Pause after a failed resolution: exponential back-off with jitter from base to max. ms;
+    # default both dns_refresh_ms.
     dns_failure_refresh_base_ms: int = 5_000
     dns_failure_refresh_max_ms: int = 5_000
     # Use the records' TTL as the pause. Default false.

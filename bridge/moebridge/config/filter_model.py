@@ -1,4 +1,4 @@
-"""Configuration of the built-in native filters, as it stands in HttpFilter.config and PerFilter.config."""
+"""Configuration of built-in native filters, in HttpFilter.config and PerFilter.config."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from moebridge.config.value_model import HeaderAdd, StringMatch, Value
 __all__ = ["BasicAuth", "BasicAuthUser", "HeaderMutation", "Mutation"]
 
 
-class Mutation(Value, kw_only=True):
+class Mutation(Value, frozen=True, kw_only=True):
     """One step of header_mutation, carried out in the order given."""
 
-    # "remove": header `name`. "append": `add`. "remove_on_match": headers whose name matches `match`.
+    # "remove": header `name`. "append": `add`. "remove_on_match": headers whose name matches
+    # `match`.
     kind: Literal["append", "remove", "remove_on_match"]
     # Lower case; "" unless kind is "remove".
     name: str = ""
@@ -20,7 +21,7 @@ class Mutation(Value, kw_only=True):
     match: StringMatch | None = None
 
 
-class HeaderMutation(Value, kw_only=True):
+class HeaderMutation(Value, frozen=True, kw_only=True):
     """Envoy's extensions.filters.http.header_mutation.v3.HeaderMutation."""
 
     request: list[Mutation] = []
@@ -33,7 +34,7 @@ class HeaderMutation(Value, kw_only=True):
     most_specific_header_mutations_wins: bool = False
 
 
-class BasicAuthUser(Value, kw_only=True):
+class BasicAuthUser(Value, frozen=True, kw_only=True):
     """A line of the htpasswd text."""
 
     name: str
@@ -41,7 +42,7 @@ class BasicAuthUser(Value, kw_only=True):
     sha1: bytes
 
 
-class BasicAuth(Value, kw_only=True):
+class BasicAuth(Value, frozen=True, kw_only=True):
     """Envoy's extensions.filters.http.basic_auth.v3.BasicAuth."""
 
     # At least one; names unique.

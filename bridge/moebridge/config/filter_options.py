@@ -42,7 +42,9 @@ def read_options(faults: Faults, path: Path, value: object, name: str) -> Filter
             faults.add((path, str(key)), f"unknown option{nearest(str(key), _NAMES)}")
     on_error = value.get("on_error", "fail_closed")
     if on_error not in _ON_ERROR:
-        faults.add((path, "on_error"), f"expected fail_closed or fail_open, got {describe(on_error)}")
+        faults.add(
+            (path, "on_error"), f"expected fail_closed or fail_open, got {describe(on_error)}"
+        )
         on_error = "fail_closed"
     shown = value.get("name", name)
     if not isinstance(shown, str) or not shown.isprintable() or (not shown and "name" in value):

@@ -52,7 +52,7 @@ def load_text(text: str, *, is_json: bool = False, file: str = "") -> Config:
 
 @contextlib.contextmanager
 def _collector_paused() -> Iterator[None]:
-    """Nothing here makes cycles, and ten thousand routes would set the collector off all the time."""
+    """Nothing here makes cycles, and ten thousand routes would set it off all the time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

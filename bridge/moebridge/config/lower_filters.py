@@ -2,45 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Any
 
 from moebridge.config.faults import Path, nearest, quoted
-from moebridge.config.filter_model import BasicAuth, BasicAuthUser, HeaderMutation, Mutation
+from moebridge.config.filter_model import BasicAuth
 from moebridge.config.filter_options import OPTIONS_KEY, take_options
-from moebridge.config.lower_values import (
-    Context,
-    data_source,
-    header_add,
-    header_name,
-    string_match,
-)
+from moebridge.config.lower_native import ENVOY_TYPES, NATIVE_FILTERS, lower_native, native_config
+from moebridge.config.lower_values import Context
 from moebridge.config.model import FilterOptions, HttpFilter
-from moebridge.config.proto_json import Node, read_message
+from moebridge.config.proto_json import Node
 from moebridge.config.route_model import PerFilter
 
-__all__ = ["NATIVE_FILTERS", "http_filters", "per_filter"]
-
-#: Filters built in the core, as `moebridge_native` names them.
-NATIVE_FILTERS = ("basic_auth", "body_scan", "header_mutation")
+__all__ = ["http_filters", "per_filter"]
 
 _HTTP = "envoy.extensions.filters.http."
 _ROUTER = _HTTP + "router.v3.Router"
 _DYNAMIC = _HTTP + "dynamic_modules.v3.DynamicModuleFilter"
-#: Envoy's own types that a built-in filter serves: type -> filter.
-_ENVOY_TYPES = {
-    _HTTP + "header_mutation.v3.HeaderMutation": "header_mutation",
-    _HTTP + "basic_auth.v3.BasicAuth": "basic_auth",
-    _HTTP + "header_mutation.v3.HeaderMutationPerRoute": "header_mutation",
-    _HTTP + "basic_auth.v3.BasicAuthPerRoute": "basic_auth",
-}
-_MUTATION_LISTS = {
-    "request": "request_mutations",
-    "request_trailers": "request_trailers_mutations",
-    "response": "response_mutations",
-    "response_trailers": "response_trailers_mutations",
-}
 
 
 def http_filters(ctx: Context, hcm: Node) -> tuple[list[HttpFilter], Node]:
@@ -64,27 +41,39 @@ def http_filters(ctx: Context, hcm: Node) -> tuple[list[HttpFilter], Node]:
         if config.type == _ROUTER:
             router = config
             if i != last:
-                ctx.fault(node.path, f"terminal filter {quoted(name)} (router) must be the last filter")
+                ctx.fault(
+                    node.path, f"terminal filter {quoted(name)} (router) must be the last filter"
+                )
             if node.get("disabled"):
                 ctx.fault(node.at("disabled"), "the router cannot be disabled")
             chain.append(HttpFilter(name=name, module="native", filter="router"))
             continue
         if i == last:
-            ctx.fault(node.path, f"{quoted(name)} is the last filter, but the last must be the router")
+            ctx.fault(
+                node.path, f"{quoted(name)} is the last filter, but the last must be the router"
+            )
         chain.append(_http_filter(ctx, name, config, node.get("disabled", False)))
     if not nodes and "http_filters" not in hcm.bad:
-        ctx.fault(path, "is required: at least the router (envoy.extensions.filters.http.router.v3.Router)")
+        ctx.fault(
+            path,
+            "is required: at least the router (envoy.extensions.filters.http.router.v3.Router)",
+        )
     ctx.filters = {f.name: f for f in chain}
     return chain, router
 
 
 def _http_filter(ctx: Context, name: str, config: Node, disabled: bool) -> HttpFilter:
     if config.type != _DYNAMIC:
-        native = _ENVOY_TYPES[config.type]
-        lowered = _native_config(ctx, native, config)
+        native = ENVOY_TYPES[config.type]
+        lowered = lower_native(ctx, native, config)
         options = FilterOptions(name=name)
         return HttpFilter(
-            name=name, module="native", filter=native, config=lowered, disabled=disabled, options=options
+            name=name,
+            module="native",
+            filter=native,
+            config=lowered,
+            disabled=disabled,
+            options=options,
         )
     module = _module(ctx, config)
     filter_name = config.get("filter_name", "")
@@ -99,7 +88,7 @@ def _http_filter(ctx: Context, name: str, config: Node, disabled: bool) -> HttpF
                 config.at("filter_name"),
                 f"no built-in filter {quoted(filter_name)}{hint}; there are {known}",
             )
-        value = _native_struct(ctx, filter_name, value, config, per_route=False)
+        value = native_config(ctx, filter_name, value, config.node("filter_config").at("value"))
     return HttpFilter(
         name=name,
         module=module,
@@ -124,9 +113,7 @@ def _module(ctx: Context, config: Node) -> str:
     return f"lib{name}.so"
 
 
-def _filter_config(
-    ctx: Context, config: Node, module: str, name: str
-) -> tuple[Any, FilterOptions]:
+def _filter_config(ctx: Context, config: Node, module: str, name: str) -> tuple[Any, FilterOptions]:
     """The value in filter_config, and the options taken off it."""
     node = config.node("filter_config")
     value = node.get("value")
@@ -137,103 +124,6 @@ def _filter_config(
             ctx.fault(path, "only Python filters have these options")
         return take_options(ctx.faults, path, value, name)
     return value, options
-
-
-def _native_struct(
-    ctx: Context, native: str, value: Any, config: Node, *, per_route: bool
-) -> Any:
-    """Configuration of a built-in filter that came as a Struct: Envoy's message in JSON form."""
-    message = f"{_HTTP}{native}.v3." + {
-        "header_mutation": "HeaderMutation",
-        "basic_auth": "BasicAuth",
-    }.get(native, "")
-    if message.endswith("."):
-        return value
-    path = config.node("filter_config").at("value")
-    if not isinstance(value, dict):
-        ctx.fault(path, f"{native} needs an object, the same as {message}")
-        return None
-    node = read_message(ctx.faults, message + ("PerRoute" if per_route else ""), value, path)
-    return _native_config(ctx, native, node)
-
-
-def _native_config(
-    ctx: Context, native: str, node: Node, chain: BasicAuth | None = None
-) -> HeaderMutation | BasicAuth:
-    if native == "basic_auth":
-        return _basic_auth(ctx, node, chain)
-    return _header_mutation(ctx, node)
-
-
-def _header_mutation(ctx: Context, node: Node) -> HeaderMutation:
-    mutations = node.node("mutations")
-    lists = {
-        ours: [m for n in mutations.nodes(theirs) if (m := _mutation(ctx, n)) is not None]
-        for ours, theirs in _MUTATION_LISTS.items()
-    }
-    wins = node.get("most_specific_header_mutations_wins", False)
-    return HeaderMutation(**lists, most_specific_header_mutations_wins=wins)
-
-
-def _mutation(ctx: Context, node: Node) -> Mutation | None:
-    if "append" in node:
-        add = header_add(ctx, node["append"], pseudo=True)
-        return Mutation(kind="append", add=add) if add is not None else None
-    if "remove_on_match" in node:
-        matcher = node["remove_on_match"].node("key_matcher")
-        return Mutation(kind="remove_on_match", match=string_match(matcher))
-    name = node.get("remove", "")
-    if not name and "remove" in node:
-        ctx.fault(node.at("remove"), "must not be empty")
-    if name.startswith(":") or name.lower() == "host":
-        ctx.fault(node.at("remove"), f"{quoted(name)}: pseudo-headers and host cannot be removed")
-        return None
-    return Mutation(kind="remove", name=header_name(ctx, node.at("remove"), name))
-
-
-def _basic_auth(ctx: Context, node: Node, chain: BasicAuth | None) -> BasicAuth:
-    users: list[BasicAuthUser] = []
-    if "users" in node:
-        users = _htpasswd(ctx, node.at("users"), data_source(ctx, node["users"]))
-    elif "users" not in node.bad and chain is None:
-        ctx.fault(node.at("users"), "is required")
-    if chain is not None:
-        return BasicAuth(
-            users=users,
-            forward_username_header=chain.forward_username_header,
-            authentication_header=chain.authentication_header,
-        )
-    forward, credentials = "forward_username_header", "authentication_header"
-    return BasicAuth(
-        users=users,
-        forward_username_header=header_name(ctx, node.at(forward), node.get(forward, "")),
-        authentication_header=header_name(ctx, node.at(credentials), node.get(credentials, ""))
-        or "authorization",
-    )
-
-
-def _htpasswd(ctx: Context, path: Path, text: bytes) -> list[BasicAuthUser]:
-    users: dict[str, BasicAuthUser] = {}
-    for number, raw in enumerate(text.splitlines(), 1):
-        line = raw.decode("utf-8", "replace").strip()
-        if not line or line.startswith("#"):
-            continue
-        name, _, secret = line.partition(":")
-        digest = b""
-        try:
-            digest = base64.b64decode(secret.removeprefix("{SHA}"), validate=True)
-        except (binascii.Error, ValueError):
-            pass
-        if not name or not secret.startswith("{SHA}") or len(digest) != 20:
-            # The line itself is a secret and stays out of the message.
-            ctx.fault(path, f"line {number}: expected name:{{SHA}}base64 of a SHA-1")
-        elif name in users:
-            ctx.fault(path, f"line {number}: duplicate user {quoted(name)}")
-        else:
-            users[name] = BasicAuthUser(name=name, sha1=digest)
-    if not users:
-        ctx.fault(path, "has no user")
-    return list(users.values())
 
 
 def per_filter(ctx: Context, node: Node) -> dict[str, PerFilter]:
@@ -262,13 +152,13 @@ def _per_filter(ctx: Context, entry: Node, chain: HttpFilter) -> PerFilter:
         if not config:
             return PerFilter(disabled=entry.get("disabled", False))
         entry = config
-    if entry.type in _ENVOY_TYPES:
-        native = _ENVOY_TYPES[entry.type]
+    if entry.type in ENVOY_TYPES:
+        native = ENVOY_TYPES[entry.type]
         if (chain.module, chain.filter) != ("native", native):
             ctx.fault(entry.path, f"{entry.type} is for {native}, the filter is {chain.filter}")
             return PerFilter()
         own = chain.config if isinstance(chain.config, BasicAuth) else None
-        return PerFilter(config=_native_config(ctx, native, entry, own), has_config=True)
+        return PerFilter(config=lower_native(ctx, native, entry, own), has_config=True)
     module = _module(ctx, entry)
     if module != chain.module:
         ctx.fault(
@@ -281,6 +171,7 @@ def _per_filter(ctx: Context, entry: Node, chain: HttpFilter) -> PerFilter:
     if module == "native":
         if name not in ("", chain.filter):
             ctx.fault(entry.at("per_route_config_name"), f"the filter is {quoted(chain.filter)}")
-        value = _native_struct(ctx, chain.filter, value, entry, per_route=True)
+        path = entry.node("filter_config").at("value")
+        value = native_config(ctx, chain.filter, value, path, chain.config)
     own_options = options if options != FilterOptions(name=chain.options.name) else None
     return PerFilter(config=value, has_config=True, filter=name, options=own_options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Literal
 
 from moebridge.config.faults import quoted
 from moebridge.config.lower_filters import http_filters
@@ -18,7 +19,7 @@ __all__ = ["REQUEST_HEADERS_TIMEOUT_MS", "REQUEST_TIMEOUT_MS", "hcm"]
 REQUEST_TIMEOUT_MS = 300_000
 REQUEST_HEADERS_TIMEOUT_MS = 10_000
 
-_ESCAPED_SLASHES = {"IMPLEMENTATION_SPECIFIC_DEFAULT": "KEEP_UNCHANGED"}
+_ESCAPED_SLASHES = {"IMPLEMENTATION_SPECIFIC_DEFAULT": "keep_unchanged"}
 
 
 def hcm(ctx: Context, node: Node) -> Hcm:
@@ -71,8 +72,8 @@ def hcm(ctx: Context, node: Node) -> Hcm:
         via=node.get("via", ""),
         normalize_path=node.get("normalize_path", False),
         merge_slashes=node.get("merge_slashes", False),
-        path_with_escaped_slashes_action=_ESCAPED_SLASHES.get(slashes, slashes).lower(),  # type: ignore[arg-type]
-        strip_host_port=_strip_host_port(ctx, node),  # type: ignore[arg-type]
+        path_with_escaped_slashes_action=_ESCAPED_SLASHES.get(slashes, slashes.lower()),
+        strip_host_port=_strip_host_port(ctx, node),
         strip_trailing_host_dot=node.get("strip_trailing_host_dot", False),
         append_x_forwarded_port=node.get("append_x_forwarded_port", False),
         proxy_100_continue=node.get("proxy_100_continue", False),
@@ -118,7 +119,7 @@ def _cidr_ranges(ctx: Context, node: Node) -> list[CidrRange]:
     return ranges
 
 
-def _strip_host_port(ctx: Context, node: Node) -> str:
+def _strip_host_port(ctx: Context, node: Node) -> Literal["none", "matching", "any"]:
     matching, any_port = node.get("strip_matching_host_port"), node.get("strip_any_host_port")
     if matching and any_port:
         ctx.fault(

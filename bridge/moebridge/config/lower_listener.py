@@ -102,11 +102,15 @@ def _chain(ctx: Context, node: Node) -> tuple[Hcm, int]:
             if config.type == _HCM:
                 manager = hcm(ctx, config)
                 if not is_last:
-                    ctx.fault(network_filter.path, "the HTTP connection manager must be the last filter")
+                    ctx.fault(
+                        network_filter.path, "the HTTP connection manager must be the last filter"
+                    )
             else:
                 max_connections = config.get("max_connections", MAX_CONNECTIONS)
                 if is_last:
-                    ctx.fault(network_filter.path, "the last filter must be the HTTP connection manager")
+                    ctx.fault(
+                        network_filter.path, "the last filter must be the HTTP connection manager"
+                    )
     if manager is None:
         manager = Hcm(stat_prefix="", route_config=RouteConfig(), http_filters=[])
     return manager, max_connections

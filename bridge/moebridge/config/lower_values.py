@@ -200,7 +200,7 @@ def data_source(ctx: Context, node: Node) -> bytes:
 def _file(ctx: Context, path: Path, name: str) -> bytes:
     try:
         descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(descriptor, "rb") as file:
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
             data = file.read(MAX_DATA_BYTES + 1) or b""
     except OSError as error:
         ctx.fault(path, f"{quoted(name)} cannot be read: {error.strerror}")

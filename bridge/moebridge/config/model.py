@@ -99,7 +99,7 @@ __all__ = [
 MODEL_VERSION = 1
 
 
-class HttpFilter(Value, kw_only=True):
+class HttpFilter(Value, frozen=True, kw_only=True):
     """One place in the filter chain."""
 
     # The key of per_filter. Envoy lets several filters of a chain share a name: an override is then
@@ -111,8 +111,8 @@ class HttpFilter(Value, kw_only=True):
     # native: "router", "header_mutation", "basic_auth", "body_scan" ... python: "module:Class",
     # "file.py:Class" or an entry-point name. Library: its name for the filter.
     filter: str
-    # What the filter is configured with; None = nothing was given. native router: RouterOptions are in
-    # Hcm. native header_mutation: config/filter_model.HeaderMutation. native basic_auth:
+    # What the filter is configured with; None = nothing was given. native router: RouterOptions are
+    # in Hcm. native header_mutation: config/filter_model.HeaderMutation. native basic_auth:
     # config/filter_model.BasicAuth. All others: the Struct's value (map), StringValue (str) or
     # BytesValue (bytes) as it stands, without "@moebridge".
     config: Any = None
@@ -121,7 +121,7 @@ class HttpFilter(Value, kw_only=True):
     options: FilterOptions = FilterOptions()
 
 
-class AccessLog(Value, kw_only=True):
+class AccessLog(Value, frozen=True, kw_only=True):
     """One access log: a line for each finished stream."""
 
     sink: Literal["stdout", "stderr", "file"]
@@ -131,7 +131,7 @@ class AccessLog(Value, kw_only=True):
     format: list[Segment]
 
 
-class CidrRange(Value, kw_only=True):
+class CidrRange(Value, frozen=True, kw_only=True):
     """An address range."""
 
     # IPv4 or IPv6 address text.
@@ -140,7 +140,7 @@ class CidrRange(Value, kw_only=True):
     prefix_len: int
 
 
-class Timeouts(Value, kw_only=True):
+class Timeouts(Value, frozen=True, kw_only=True):
     """All in ms, 0 = off."""
 
     # Whole request received. Envoy's request_timeout: off; ours 300 s.
@@ -161,7 +161,7 @@ class Timeouts(Value, kw_only=True):
     delayed_close_ms: int = 1_000
 
 
-class Http1Options(Value, kw_only=True):
+class Http1Options(Value, frozen=True, kw_only=True):
     """Envoy's HCM http_protocol_options."""
 
     # Absolute-form targets are taken. Default true.
@@ -174,7 +174,7 @@ class Http1Options(Value, kw_only=True):
     enable_trailers: bool = False
 
 
-class Hcm(Value, kw_only=True):
+class Hcm(Value, frozen=True, kw_only=True):
     """Envoy's HttpConnectionManager."""
 
     # Prefix of statistics: http.<stat_prefix>. Never empty.
@@ -187,8 +187,11 @@ class Hcm(Value, kw_only=True):
     http1: Http1Options = Http1Options()
     # Value of the response header `server`. Default "envoy" for a file, "moebridge" for objects.
     server_name: str = "envoy"
-    # overwrite (default) | append_if_absent: only when the upstream gave none | pass_through: never.
-    server_header_transformation: Literal["overwrite", "append_if_absent", "pass_through"] = "overwrite"
+    # overwrite (default) | append_if_absent: only when the upstream gave none | pass_through:
+    # never.
+    server_header_transformation: Literal["overwrite", "append_if_absent", "pass_through"] = (
+        "overwrite"
+    )
     # Requests per connection, 0 = no bound (default); the last one is answered "connection: close".
     max_requests_per_connection: int = 0
     # Whole request head; over it 431. Default 60 KiB (max_request_headers_kb).
@@ -232,11 +235,12 @@ class Hcm(Value, kw_only=True):
     append_x_forwarded_port: bool = False
     # True: `expect: 100-continue` goes to the upstream. Default false: the core answers it.
     proxy_100_continue: bool = False
-    # Envoy's Router.suppress_envoy_headers: add no x-envoy-* upstream and downstream. Default false.
+    # Envoy's Router.suppress_envoy_headers: add no x-envoy-* upstream and downstream. Default
+    # false.
     suppress_envoy_headers: bool = False
 
 
-class Listener(Value, kw_only=True):
+class Listener(Value, frozen=True, kw_only=True):
     """Envoy's Listener: one TCP address with one filter chain."""
 
     # Unique; "listener_<n>" when not given. `proxy.addresses` has it as key.
@@ -265,7 +269,7 @@ class Listener(Value, kw_only=True):
     max_accepts_per_event: int = 0
 
 
-class Config(Value, kw_only=True):
+class Config(Value, frozen=True, kw_only=True):
     """The whole document."""
 
     version: int = MODEL_VERSION

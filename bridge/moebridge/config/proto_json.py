@@ -52,7 +52,8 @@ class Node(dict[str, Any]):
 
     def nodes(self, name: str) -> list[Node]:
         """The sub-messages of a repeated field."""
-        return self.get(name, [])
+        found: list[Node] = self.get(name, [])
+        return found
 
     def at(self, name: str) -> Path:
         """The path of a field."""
@@ -130,7 +131,7 @@ def _field(faults: Faults, field: FieldSpec, value: Any, path: Path) -> Any:
 
 
 def _says_nothing(field: FieldSpec, value: Any) -> bool:
-    """True when the field is set to what its absence means: `transparent: false` needs no support."""
+    """True when the field is set to what its absence means, as `transparent: false`."""
     if field.wrapper or field.oneof:
         return False
     if field.repeated or field.is_map:

@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 
-class PerFilter(Value, kw_only=True):
+class PerFilter(Value, frozen=True, kw_only=True):
     """What one route, virtual host ... says about one filter of the chain.
 
     The most specific level that names the filter wins as a whole: weighted cluster, route, virtual
@@ -42,17 +42,18 @@ class PerFilter(Value, kw_only=True):
     config: Any = None
     # True: an override (its `config` may be None: nothing was given) replaces the chain's object.
     has_config: bool = False
-    # Python filters: what to load for the override, as HttpFilter.filter; "" = the chain's own class.
-    # Envoy's DynamicModuleFilterPerRoute.per_route_config_name.
+    # Python filters: what to load for the override, as HttpFilter.filter; "" = the chain's own
+    # class. Envoy's DynamicModuleFilterPerRoute.per_route_config_name.
     filter: str = ""
     # Python filters: the override's own options; None = the chain's.
     options: FilterOptions | None = None
 
 
-class PathMatch(Value, kw_only=True):
+class PathMatch(Value, frozen=True, kw_only=True):
     """Envoy's RouteMatch.path_specifier; only the path is compared, without query."""
 
-    # "path" and "safe_regex" match the whole path; "path_separated_prefix" matches up to a `/` or the end.
+    # "path" and "safe_regex" match the whole path; "path_separated_prefix" matches up to a `/` or
+    # the end.
     kind: Literal["prefix", "path", "path_separated_prefix", "safe_regex"]
     # Text or RE2 expression.
     value: str
@@ -60,12 +61,13 @@ class PathMatch(Value, kw_only=True):
     case_sensitive: bool = True
 
 
-class HeaderMatch(Value, kw_only=True):
-    """Envoy's config.route.v3.HeaderMatcher. Repeated headers are joined with `,` before matching."""
+class HeaderMatch(Value, frozen=True, kw_only=True):
+    """Envoy's config.route.v3.HeaderMatcher. Repeated headers are joined with `,` first."""
 
     # Header name, lower case, or a pseudo-header (":method", ":path", ":authority", ":scheme").
     name: str
-    # "present": compare presence with `present`. "range": decimal int64 in [range_start, range_end).
+    # "present": compare presence with `present`. "range": decimal int64 in [range_start,
+    # range_end).
     kind: Literal["exact", "prefix", "suffix", "contains", "safe_regex", "present", "range"]
     # For the StringMatch kinds, as StringMatch.value.
     value: str = ""
@@ -76,14 +78,14 @@ class HeaderMatch(Value, kw_only=True):
     # For "range": first value that matches, and the first that doesn't any more.
     range_start: int = 0
     range_end: int = 0
-    # Envoy's invert_match: turn the result round. Default false. A missing header fails every kind but
-    # "present", with invert_match too (unless treat_missing_header_as_empty).
+    # Envoy's invert_match: turn the result round. Default false. A missing header fails every kind
+    # but "present", with invert_match too (unless treat_missing_header_as_empty).
     invert_match: bool = False
     # Envoy's treat_missing_header_as_empty: a missing header is compared as "". Default false.
     treat_missing_header_as_empty: bool = False
 
 
-class QueryParameterMatch(Value, kw_only=True):
+class QueryParameterMatch(Value, frozen=True, kw_only=True):
     """Envoy's config.route.v3.QueryParameterMatcher; the first value of that name counts."""
 
     # Name, case-sensitive.
@@ -95,7 +97,7 @@ class QueryParameterMatch(Value, kw_only=True):
     present: bool = True
 
 
-class RouteMatch(Value, kw_only=True):
+class RouteMatch(Value, frozen=True, kw_only=True):
     """All of it must match."""
 
     path: PathMatch
@@ -103,18 +105,18 @@ class RouteMatch(Value, kw_only=True):
     query_parameters: list[QueryParameterMatch] = []
 
 
-class HostRewrite(Value, kw_only=True):
+class HostRewrite(Value, frozen=True, kw_only=True):
     """Envoy's host_rewrite_specifier."""
 
-    # "literal": `value`. "header": the value of request header `value` (nothing when absent or empty).
-    # "auto": the chosen endpoint's Endpoint.hostname (nothing when that is ""). "path_regex": the path
-    # (without query) with every match of `regex.pattern` substituted.
+    # "literal": `value`. "header": the value of request header `value` (nothing when absent or
+    # empty). "auto": the chosen endpoint's Endpoint.hostname (nothing when that is "").
+    # "path_regex": the path (without query) with every match of `regex.pattern` substituted.
     kind: Literal["literal", "header", "auto", "path_regex"]
     value: str = ""
     regex: RegexRewrite | None = None
 
 
-class ClusterTarget(Value, kw_only=True):
+class ClusterTarget(Value, frozen=True, kw_only=True):
     """One entry of weighted_clusters, or the only one of a plain `cluster`."""
 
     # A Cluster.name. Unknown only when the route configuration says validate_clusters: false.
@@ -128,7 +130,7 @@ class ClusterTarget(Value, kw_only=True):
     host_rewrite_literal: str = ""
 
 
-class Forward(Value, kw_only=True, tag_field="kind", tag="forward"):
+class Forward(Value, frozen=True, kw_only=True, tag_field="kind", tag="forward"):
     """Envoy's RouteAction: send the request on."""
 
     # Exactly one of: at least one target, or cluster_header not "".
@@ -137,8 +139,8 @@ class Forward(Value, kw_only=True, tag_field="kind", tag="forward"):
     cluster_header: str = ""
     # Answer when the named cluster doesn't exist: 503 (default), 404 or 500.
     cluster_not_found_status: int = 503
-    # Replaces what the path match matched (with "path" and "safe_regex" that is the whole path without
-    # query); "" = no rewrite.
+    # Replaces what the path match matched (with "path" and "safe_regex" that is the whole path
+    # without query); "" = no rewrite.
     prefix_rewrite: str = ""
     # Applied to the path without query; None = no rewrite. Never together with prefix_rewrite.
     regex_rewrite: RegexRewrite | None = None
@@ -146,15 +148,17 @@ class Forward(Value, kw_only=True, tag_field="kind", tag="forward"):
     host_rewrite: HostRewrite | None = None
     # Envoy's append_x_forwarded_host, default false.
     append_x_forwarded_host: bool = False
-    # Whole upstream exchange, from the request's end to the response's end. ms, 0 = off. Default 15 s.
+    # Whole upstream exchange, from the request's end to the response's end. ms, 0 = off. Default 15
+    # s.
     timeout_ms: int = 15_000
-    # No bytes either way. ms, 0 = off. Already resolved: the route's, else the listener's stream_idle.
+    # No bytes either way. ms, 0 = off. Already resolved: the route's, else the listener's
+    # stream_idle.
     idle_timeout_ms: int = 300_000
     # Whole stream. ms, 0 = off. Resolved: the route's max_stream_duration, else the listener's.
     max_stream_duration_ms: int = 0
 
 
-class Redirect(Value, kw_only=True, tag_field="kind", tag="redirect"):
+class Redirect(Value, frozen=True, kw_only=True, tag_field="kind", tag="redirect"):
     """Envoy's RedirectAction."""
 
     # 301 (default), 302, 303, 307 or 308.
@@ -173,7 +177,7 @@ class Redirect(Value, kw_only=True, tag_field="kind", tag="redirect"):
     strip_query: bool = False
 
 
-class DirectResponse(Value, kw_only=True, tag_field="kind", tag="direct_response"):
+class DirectResponse(Value, frozen=True, kw_only=True, tag_field="kind", tag="direct_response"):
     """Envoy's DirectResponseAction."""
 
     # 200 .. 599.
@@ -184,7 +188,7 @@ class DirectResponse(Value, kw_only=True, tag_field="kind", tag="direct_response
 RouteAction = Forward | Redirect | DirectResponse
 
 
-class Route(Value, kw_only=True):
+class Route(Value, frozen=True, kw_only=True):
     """One route: the first of a virtual host that matches is taken."""
 
     match: RouteMatch
@@ -198,7 +202,7 @@ class Route(Value, kw_only=True):
     metadata: dict[str, dict[str, Any]] = {}
 
 
-class VirtualHost(Value, kw_only=True):
+class VirtualHost(Value, frozen=True, kw_only=True):
     """A set of domains and their routes, in order."""
 
     name: str
@@ -211,7 +215,7 @@ class VirtualHost(Value, kw_only=True):
     metadata: dict[str, dict[str, Any]] = {}
 
 
-class RouteConfig(Value, kw_only=True):
+class RouteConfig(Value, frozen=True, kw_only=True):
     """Envoy's config.route.v3.RouteConfiguration."""
 
     # "" allowed.

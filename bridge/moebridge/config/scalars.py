@@ -1,4 +1,4 @@
-"""Single values in proto3's JSON form: numbers, texts, durations, enums, bytes, and free-form values.
+"""Single values in proto3's JSON form: numbers, texts, durations, enums, bytes, free-form.
 
 Each reader takes a value as YAML or JSON gave it and returns the converted value; what does not fit
 raises `Wrong` with the reason. `check` applies protoc-gen-validate's rules.
@@ -72,9 +72,9 @@ def _integer(kind: str) -> Callable[[object], int]:
         number: int
         if type(value) is int:
             number = value
-        elif isinstance(value, str) and _DECIMAL.match(value):
-            number = int(value)
-        elif isinstance(value, float) and value.is_integer():
+        elif (isinstance(value, str) and _DECIMAL.match(value)) or (
+            isinstance(value, float) and value.is_integer()
+        ):
             number = int(value)
         else:
             raise Wrong(f"expected integer, got {describe(value)}")

@@ -15,6 +15,7 @@ _ENDPOINT = "envoy.config.endpoint.v3."
 _LISTENER = "envoy.config.listener.v3."
 _MATCHER = "envoy.type.matcher.v3."
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3."
+_UPSTREAM_HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _HTTP = "envoy.extensions.filters.http."
 
 _HEADER_CHANGES = (
@@ -108,7 +109,8 @@ FIELDS: dict[str, frozenset[str]] = {
         _CORE + "Metadata": "filter_metadata",
         # HTTP filters
         _HTTP + "router.v3.Router": "suppress_envoy_headers",
-        _HTTP + "header_mutation.v3.HeaderMutation": "mutations most_specific_header_mutations_wins",
+        _HTTP
+        + "header_mutation.v3.HeaderMutation": "mutations most_specific_header_mutations_wins",
         _HTTP + "header_mutation.v3.HeaderMutationPerRoute": "mutations",
         _HTTP + "header_mutation.v3.Mutations": "request_mutations response_mutations"
         " response_trailers_mutations request_trailers_mutations",
@@ -136,10 +138,8 @@ FIELDS: dict[str, frozenset[str]] = {
         _ENDPOINT + "LocalityLbEndpoints": "lb_endpoints priority",
         _ENDPOINT + "LbEndpoint": "endpoint load_balancing_weight",
         _ENDPOINT + "Endpoint": "address hostname",
-        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": "common_http_protocol_options"
-        " explicit_http_config",
-        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig":
-        "http_protocol_options",
+        _UPSTREAM_HTTP: "common_http_protocol_options explicit_http_config",
+        _UPSTREAM_HTTP + ".ExplicitHttpConfig": "http_protocol_options",
     }.items()
 }
 
@@ -207,7 +207,7 @@ ANY_TYPES: dict[tuple[str, str], frozenset[str]] = {
         (
             _CLUSTER + "Cluster",
             "typed_extension_protocol_options",
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            _UPSTREAM_HTTP,
         ),
     )
 }

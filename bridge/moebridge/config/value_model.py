@@ -36,14 +36,14 @@ class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of every struct of the model: immutable data, unknown keys refused when decoded."""
 
 
-class LiteralSegment(Value, kw_only=True, tag_field="kind", tag="literal"):
+class LiteralSegment(Value, frozen=True, kw_only=True, tag_field="kind", tag="literal"):
     """Text that a format copies as it stands."""
 
     # UTF-8 text, never empty. `%%` of the format is one `%` here.
     text: str
 
 
-class OperatorSegment(Value, kw_only=True, tag_field="kind", tag="operator"):
+class OperatorSegment(Value, frozen=True, kw_only=True, tag_field="kind", tag="operator"):
     """One `%OP(arg):max_bytes%` of a format, already split."""
 
     # Operator name as Envoy writes it, upper case: "REQ", "RESPONSE_CODE", "START_TIME" ...
@@ -51,13 +51,14 @@ class OperatorSegment(Value, kw_only=True, tag_field="kind", tag="operator"):
     # Text inside the brackets; "" when there are none. REQ/RESP/TRAILER: the header name, lower
     # case. DYNAMIC_METADATA: "ns:key:key". START_TIME: the strftime format.
     arg: str = ""
-    # REQ, RESP, TRAILER and their kin: the second name of `?`, used when the first is absent; "" = none.
+    # REQ, RESP, TRAILER and their kin: the second name of `?`, used when the first is absent; "" =
+    # none.
     alt_arg: str = ""
     # Cut the output to so many bytes, Envoy's `:Z`. 0 = no limit.
     max_bytes: int = 0
     # How the value is written. "text": as it is, unset = `empty`. "json_value": the operator is the
-    # whole JSON value: number, bool, object, quoted string, or null when unset. "json_string": inside
-    # a JSON string that also has other text: escaped, without quotes, unset = `empty`.
+    # whole JSON value: number, bool, object, quoted string, or null when unset. "json_string":
+    # inside a JSON string that also has other text: escaped, without quotes, unset = `empty`.
     encode: Literal["text", "json_value", "json_string"] = "text"
     # What an unset value prints (encode text and json_string): "-", or "" with omit_empty_values.
     empty: str = "-"
@@ -66,7 +67,7 @@ class OperatorSegment(Value, kw_only=True, tag_field="kind", tag="operator"):
 Segment = LiteralSegment | OperatorSegment
 
 
-class StringMatch(Value, kw_only=True):
+class StringMatch(Value, frozen=True, kw_only=True):
     """Envoy's type.matcher.v3.StringMatcher."""
 
     kind: StringMatchKind
@@ -76,7 +77,7 @@ class StringMatch(Value, kw_only=True):
     ignore_case: bool = False
 
 
-class RegexRewrite(Value, kw_only=True):
+class RegexRewrite(Value, frozen=True, kw_only=True):
     """Envoy's type.matcher.v3.RegexMatchAndSubstitute: replace every match."""
 
     # RE2 expression.
@@ -85,7 +86,7 @@ class RegexRewrite(Value, kw_only=True):
     substitution: str
 
 
-class HeaderAdd(Value, kw_only=True):
+class HeaderAdd(Value, frozen=True, kw_only=True):
     """Envoy's config.core.v3.HeaderValueOption."""
 
     # Header name, lower case.
@@ -98,8 +99,8 @@ class HeaderAdd(Value, kw_only=True):
     keep_empty_value: bool = False
 
 
-class HeaderChanges(Value, kw_only=True):
-    """Envoy's request/response_headers_to_add/_remove of one level. Per level: first remove, then add."""
+class HeaderChanges(Value, frozen=True, kw_only=True):
+    """Envoy's *_headers_to_add and _to_remove of one level: first remove, then add."""
 
     request_add: list[HeaderAdd] = []
     # Names, lower case; never a pseudo-header or host.
@@ -108,10 +109,11 @@ class HeaderChanges(Value, kw_only=True):
     response_remove: list[str] = []
 
 
-class FilterOptions(Value, kw_only=True):
+class FilterOptions(Value, frozen=True, kw_only=True):
     """The "@moebridge" options of a filter, with their defaults."""
 
-    # What an exception in a hook does. fail_closed (default): 500 or reset. fail_open: skip the filter.
+    # What an exception in a hook does. fail_closed (default): 500 or reset. fail_open: skip the
+    # filter.
     on_error: Literal["fail_closed", "fail_open"] = "fail_closed"
     # Longest time an async hook may stay suspended. ms, 0 = no bound (default).
     hook_timeout_ms: int = 0

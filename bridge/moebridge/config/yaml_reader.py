@@ -68,7 +68,7 @@ def read_file(path: str | os.PathLike[str]) -> Any:
     try:
         # O_NONBLOCK: a named pipe without writer must not hang the command.
         descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(descriptor, "rb") as file:
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
             if stat.S_ISDIR(os.fstat(descriptor).st_mode):
                 raise ConfigError("this is a directory, not a file", file=name)
             data = file.read(MAX_FILE_BYTES + 1)
@@ -94,7 +94,9 @@ def parse(text: str, *, is_json: bool = False, file: str = "") -> Any:
         raise ConfigError(str(refused), file=file) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        what = getattr(error, "problem", None) or getattr(error, "reason", None) or "cannot be parsed"
+        what = (
+            getattr(error, "problem", None) or getattr(error, "reason", None) or "cannot be parsed"
+        )
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
         raise ConfigError(f"{where}not YAML: {what}", file=file) from None
     except RecursionError:
@@ -116,7 +118,9 @@ def _parse_json(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=pairs, parse_constant=constant)
     except json.JSONDecodeError as error:
-        raise _Refused(f"line {error.lineno}, column {error.colno}: not JSON: {error.msg}") from None
+        raise _Refused(
+            f"line {error.lineno}, column {error.colno}: not JSON: {error.msg}"
+        ) from None
     except ValueError:
         raise _Refused("a number has too many digits") from None
 
@@ -253,7 +257,9 @@ class _Builder:
     def count(self, event: _Event, nodes: int) -> None:
         self.nodes += nodes
         if self.nodes > MAX_NODES:
-            self.refuse(event, f"more than {MAX_NODES} values, each alias counted as what it stands for")
+            self.refuse(
+                event, f"more than {MAX_NODES} values, each alias counted as what it stands for"
+            )
 
     def refuse(self, event: _Event, what: str) -> NoReturn:
         raise _Refused(f"line {event.start_mark.line + 1}: {what}")
