@@ -67,7 +67,7 @@ _ENVOY_ONLY = frozenset(
     ACCESS_LOG_TYPE BYTES_RETRANSMITTED PACKETS_RETRANSMITTED CLUSTER_METADATA COALESCE
     COMMON_DURATION CUSTOM_FLAGS EMIT_TIME_LOCAL START_TIME_LOCAL FILTER_CHAIN_NAME FILTER_STATE
     GRPC_STATUS GRPC_STATUS_NUMBER LOCAL_REPLY_BODY METADATA PATH PER_REQUEST_STATE QUERY_PARAMS
-    REQUESTED_SERVER_NAME REQUEST_HEADER REQUEST_HEADERS_BYTES REQUEST_TRAILER RESPONSE_HEADER
+    REQUESTED_SERVER_NAME REQUEST_HEADER REQUEST_HEADERS_BYTES RESPONSE_HEADER
     RESPONSE_HEADERS_BYTES RESPONSE_TRAILER RESPONSE_TRAILERS_BYTES ROUNDTRIP_DURATION SPAN_ID
     TLS_JA3_FINGERPRINT TLS_JA4_FINGERPRINT TRACE_ID UNIQUE_ID VIRTUAL_CLUSTER_NAME
     DOWNSTREAM_CX_RTT DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED DOWNSTREAM_TLS_GROUP
@@ -163,7 +163,9 @@ def _operator(match: re.Match[str], empty: str, encode: Encode) -> Segment:
         raise FormatError(f"unknown operator %{name}%{nearest(name, [*OPERATORS, *_ENVOY_ONLY])}")
     if argument is None and form in ("header", "argument"):
         raise FormatError(f"%{name}% needs an argument in brackets")
-    if argument is not None and form == "bare":
+    if argument and form == "bare":
+        if name == "RESPONSE_CODE_DETAILS" or name.endswith("_WITHOUT_PORT"):
+            raise FormatError(f"%{name}% with an argument is Envoy's, moebridge does not have it yet")
         raise FormatError(f"%{name}% takes no argument")
     if length is not None and form in ("bare", "time"):
         raise FormatError(f"%{name}% takes no length")
@@ -185,8 +187,8 @@ def _operator(match: re.Match[str], empty: str, encode: Encode) -> Segment:
 
 
 def _header_names(operator: str, argument: str) -> tuple[str, str]:
-    first, question, second = argument.partition("?")
-    for name in [first, second] if question else [first]:
+    first, _, second = argument.partition("?")
+    for name in [first, second] if second else [first]:
         if not _HEADER_NAME.match(name):
             raise FormatError(f"%{operator}({argument})%: {quoted(name)} is no header name")
     return first.lower(), second.lower()

@@ -74,7 +74,7 @@ def _targets(ctx: Context, node: Node) -> list[ClusterTarget]:
     weighted: Node = node["weighted_clusters"]
     entries = weighted.nodes("clusters")
     total = sum(entry.get("weight", 0) for entry in entries)
-    if entries and total == 0:
+    if entries and total == 0 and all("weight" in entry for entry in entries):
         ctx.fault(weighted.at("clusters"), "the sum of the weights must be > 0")
     if total >= 2**32:
         ctx.fault(weighted.at("clusters"), f"the sum of the weights {total} is not below 2**32")
@@ -89,6 +89,8 @@ def _weighted(ctx: Context, node: Node) -> ClusterTarget:
         _check_cluster(ctx, node.at("name"), name)
     elif not {"name", "cluster_header"} & node.bad:
         ctx.fault(node.at("name"), "is required")
+    if "weight" not in node and "weight" not in node.bad:
+        ctx.fault(node.at("weight"), "is required")
     return ClusterTarget(
         name=name,
         weight=node.get("weight", 0),

@@ -94,7 +94,7 @@ def _header_mutation(ctx: Context, node: Node) -> HeaderMutation:
 
 def _mutation(ctx: Context, node: Node) -> Mutation | None:
     if "append" in node:
-        add = header_add(ctx, node["append"], pseudo=True)
+        add = header_add(ctx, node["append"])
         return Mutation(kind="append", add=add) if add is not None else None
     if "remove_on_match" in node:
         matcher = node["remove_on_match"].node("key_matcher")

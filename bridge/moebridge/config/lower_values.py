@@ -109,13 +109,12 @@ def format_segments(ctx: Context, path: Path, text: str, *, empty: str) -> list[
         return []
 
 
-def header_add(ctx: Context, node: Node, *, pseudo: bool = False) -> HeaderAdd | None:
+def header_add(ctx: Context, node: Node) -> HeaderAdd | None:
     """A HeaderValueOption; None when it is wrong."""
     header = node.node("header")
     if "key" not in header:
         return None
-    check = header_name if pseudo else changeable_name
-    name = check(ctx, header.at("key"), header["key"])
+    name = changeable_name(ctx, header.at("key"), header["key"])
     if "append" in node and "append_action" in node:
         ctx.fault(node.path, "only one of append and append_action can be given")
     action = _APPEND_ACTIONS[node.get("append_action", "APPEND_IF_EXISTS_OR_ADD")]

@@ -201,6 +201,8 @@ def _any(faults: Faults, field: FieldSpec, value: Any, path: Path) -> Any:
     if not isinstance(value, Mapping):
         faults.add(path, f"expected object, got {describe(value)}")
         return _BAD
+    if not value and field.name == "config":
+        return Node(path, "")  # FilterConfig {config: {}}: switched on, nothing overridden
     url = value.get("@type")
     if url is None:
         faults.add((path, "@type"), "is required")

@@ -59,9 +59,11 @@ def text(value: object) -> str:
 
 
 def boolean(value: object) -> bool:
-    """True or false, nothing else."""
+    """True or false, also as text (as Envoy's reader has it); nothing else."""
     if value is True or value is False:
         return value
+    if value == "true" or value == "false":
+        return value == "true"
     raise Wrong(f"expected true or false, got {describe(value)}")
 
 
