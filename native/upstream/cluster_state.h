@@ -1,0 +1,43 @@
+/*
+ * What a cluster is made of, for the files of upstream/.
+ */
+#ifndef MB_UPSTREAM_CLUSTER_STATE_H
+#define MB_UPSTREAM_CLUSTER_STATE_H
+
+#include "upstream/balancer.h"
+#include "upstream/circuit.h"
+#include "upstream/cluster.h"
+#include "upstream/cluster_stats.h"
+#include "upstream/host.h"
+
+struct mb_strict_dns; /* strict_dns.h */
+
+struct mb_cluster {
+    uint32_t refs;  /* configurations that name it */
+    uint32_t holds; /* hosts in existence; memory goes when both are 0 */
+    mb_worker *worker;
+    mb_arena arena; /* of the settings' text */
+    mb_cluster_settings settings;
+    mb_upstream_host **hosts; /* one reference each */
+    uint32_t host_count, host_capacity;
+    mb_balancer *balancer;
+    mb_circuit circuit;
+    mb_cluster_stats stats;
+    struct mb_strict_dns *dns; /* NULL: STATIC */
+};
+
+static inline void mb__cluster_hold(mb_cluster *cluster) {
+    cluster->holds++;
+}
+void mb__cluster_release(mb_cluster *cluster);
+
+/* Replaces the host set. Hosts of the same address stay the same object; a repeated address counts
+ * once. The others drain. MB_OK; 1: nothing changed; MB_ENOMEM: the old set stays. */
+int mb__cluster_set_hosts(mb_cluster *cluster, const mb_host_spec *specs, uint32_t count);
+
+/* The next host by the load balancer, or NULL: there is none. Borrowed. */
+static inline mb_upstream_host *mb__cluster_pick(mb_cluster *cluster) {
+    return mb_balancer_pick(cluster->balancer);
+}
+
+#endif
