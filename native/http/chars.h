@@ -17,8 +17,6 @@ typedef enum mb_char_class {
 } mb_char_class;
 
 extern const uint8_t mb__char_class[256];
-/* The lower-case form of a token character, 0 for others. */
-extern const uint8_t mb__name_lower[256];
 
 static inline bool mb_http_is(char c, mb_char_class which) {
     return (mb__char_class[(uint8_t)c] & which) != 0;

@@ -7,6 +7,8 @@
 
 #define DEFAULT_HEAD_BYTES (60u * 1024u)
 #define DEFAULT_FIELD_COUNT 100u
+/* What a header map can number. */
+#define FIELD_COUNT_MAX 65000u
 #define DEFAULT_URI_BYTES (16u * 1024u)
 #define DEFAULT_TRAILER_BYTES (8u * 1024u)
 #define DEFAULT_INFORMATIONAL 16u
@@ -26,7 +28,10 @@ mb_h1 *mb__h1_new(const mb_allocator *allocator, const mb_codec_options *options
     /* The start line is a line too. */
     uint32_t fields =
         options->max_header_count != 0 ? options->max_header_count : DEFAULT_FIELD_COUNT;
-    mb_h1 *h1 = mb_zalloc(allocator, sizeof *h1 + (fields + 1) * sizeof *h1->line_ends);
+    mb_h1 *h1;
+
+    fields = fields < FIELD_COUNT_MAX ? fields : FIELD_COUNT_MAX;
+    h1 = mb_zalloc(allocator, sizeof *h1 + (fields + 1) * sizeof *h1->line_ends);
 
     if (h1 == NULL) {
         return NULL;

@@ -212,15 +212,17 @@ static mb_h1_fault parse_fields(parser *p) {
 
 static mb_h1_fault parse_version(mb_slice text, mb_h1_message *message) {
     if (text.len == VERSION_BYTES && memcmp(text.ptr, "HTTP/1.1", VERSION_BYTES) == 0) {
-        message->minor = 1;
         return MB_H1_FINE;
     }
     if (text.len != VERSION_BYTES || memcmp(text.ptr, "HTTP/", 5) != 0 ||
         !mb_ascii_is_digit(text.ptr[5]) || text.ptr[6] != '.' || !mb_ascii_is_digit(text.ptr[7])) {
         return MB_H1_VERSION;
     }
+    if (memcmp(text.ptr + 5, "1.0", 3) != 0) {
+        return MB_H1_VERSION_UNSUPPORTED;
+    }
     message->minor = 0;
-    return memcmp(text.ptr + 5, "1.0", 3) == 0 ? MB_H1_FINE : MB_H1_VERSION_UNSUPPORTED;
+    return MB_H1_FINE;
 }
 
 static mb_h1_method method_of(mb_slice name) {
@@ -293,6 +295,7 @@ static void message_init(mb_h1_message *message, bool is_response) {
     /* `nominated` is written before it is read. */
     memset(message, 0, offsetof(mb_h1_message, nominated));
     message->is_response = is_response;
+    message->minor = 1;
 }
 
 mb_h1_fault mb_h1_parse_request(char *base, const mb_h1_lines *lines,

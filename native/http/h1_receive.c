@@ -17,13 +17,13 @@ int mb__h1_fail(mb_h1 *h1, mb_h1_fault fault) {
 
 static mb_h1_fault check_size(const mb_h1 *h1) {
     const mb_h1_lines *lines = &h1->lines;
+    uint32_t first_line = lines->count == 0 ? lines->scanned : lines->ends[0];
 
     if (h1->receiving == MB_H1_RECEIVE_TRAILERS) {
         return lines->scanned > h1->options.max_trailer_bytes ? MB_H1_TRAILERS_TOO_LARGE
                                                               : MB_H1_FINE;
     }
-    if (h1->is_server && lines->count == 0 && !lines->complete &&
-        lines->scanned > (uint64_t)h1->options.max_uri_bytes + REQUEST_LINE_BYTES) {
+    if (h1->is_server && first_line > (uint64_t)h1->options.max_uri_bytes + REQUEST_LINE_BYTES) {
         return MB_H1_URI_TOO_LONG;
     }
     return lines->scanned > h1->options.max_head_bytes ? MB_H1_HEAD_TOO_LARGE : MB_H1_FINE;
@@ -262,6 +262,7 @@ int mb__h1_receive(mb_h1 *h1, mb_buffer *in, int (*on_head)(mb_h1 *h1, mb_buffer
             return MB_EAGAIN; /* needs our response to end */
         }
         if (rc != MB_OK) {
+            mb_buffer_clear(in);
             return rc;
         }
     }

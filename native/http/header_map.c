@@ -80,6 +80,9 @@ static void rebuild_index(mb_headers *headers) {
 int mb_headers_append_raw(mb_headers *headers, uint32_t token, mb_slice name, mb_slice value) {
     mb_field *field;
 
+    if (name.len + value.len > UINT32_MAX - FIELD_EXTRA_BYTES - headers->byte_count) {
+        return MB_ENOMEM;
+    }
     if (headers->count == headers->capacity) {
         uint32_t wanted = headers->capacity == 0 ? FIRST_CAPACITY : headers->capacity * 2;
 
@@ -181,6 +184,9 @@ static int replace(mb_headers *headers, uint32_t token, mb_slice name, mb_slice 
 
     if (field == NULL) {
         return mb_headers_append_raw(headers, token, name, value);
+    }
+    if (value.len > UINT32_MAX - headers->byte_count) {
+        return MB_ENOMEM;
     }
     headers->byte_count += (uint32_t)value.len - (uint32_t)field->value.len;
     field->value = value;
