@@ -171,8 +171,16 @@ int mb_listener_start(mb_listener *listener) {
     return result;
 }
 
+/* Memory goes with the last connection, whose owner still says that it is gone. */
+static void free_when_unused(mb_listener *listener) {
+    if (listener->freed && listener->active == 0) {
+        mb_loop_defer(listener->net->loop, MB_PHASE_FREE, &listener->free_task);
+    }
+}
+
 void mb_listener_release(mb_listener *listener) {
     listener->active--;
+    free_when_unused(listener);
     bool starved = mb_timer_armed(&listener->resume_timer);
     if (listener->paused && listener->io.fd >= 0 && !starved && !is_full(listener)) {
         set_paused(listener, false);
@@ -189,7 +197,7 @@ void mb_listener_free(mb_listener *listener) {
     if (listener != NULL && !listener->freed) {
         listener->freed = true;
         close_socket(listener);
-        mb_loop_defer(listener->net->loop, MB_PHASE_FREE, &listener->free_task);
+        free_when_unused(listener);
     }
 }
 

@@ -37,7 +37,8 @@ void mb_listener_release(mb_listener *listener);
 /* Stops accepting and closes the socket; what waits in its queue is accepted first, whatever the
  * limit, so `on_accept` is called within. Idempotent. */
 void mb_listener_stop(mb_listener *listener);
-/* Stops without accepting what waits; frees at the end of the turn. NULL is fine. */
+/* Stops without accepting what waits; memory is released at the end of the turn, when all that it
+ * accepted were released. NULL is fine. */
 void mb_listener_free(mb_listener *listener);
 uint32_t mb_listener_active(const mb_listener *listener); /* accepted, not released */
 uint64_t mb_listener_accepted(const mb_listener *listener);
