@@ -1,0 +1,255 @@
+/*
+ * A request's head before filters and routes see it: who the client is, the request id, what may
+ * be believed of x-forwarded-* and x-envoy-*, the authority without its port.
+ *
+ * Source: Envoy, "HTTP header manipulation" and "HTTP header sanitizing" (conn_man). The path is
+ * http_path.c's.
+ */
+#include "server/http_conn.h"
+#include "server/http_path.h"
+#include "server/server_internal.h"
+
+/* Headers that only a trusted neighbour may send. */
+static const uint32_t internal_headers[] = {
+    MB_TOKEN_X_ENVOY_RETRY_ON,
+    MB_TOKEN_X_ENVOY_RETRY_GRPC_ON,
+    MB_TOKEN_X_ENVOY_MAX_RETRIES,
+    MB_TOKEN_X_ENVOY_RETRIABLE_STATUS_CODES,
+    MB_TOKEN_X_ENVOY_RETRIABLE_HEADER_NAMES,
+    MB_TOKEN_X_ENVOY_UPSTREAM_ALT_STAT_NAME,
+    MB_TOKEN_X_ENVOY_UPSTREAM_RQ_TIMEOUT_MS,
+    MB_TOKEN_X_ENVOY_UPSTREAM_RQ_PER_TRY_TIMEOUT_MS,
+    MB_TOKEN_X_ENVOY_UPSTREAM_RQ_TIMEOUT_ALT_RESPONSE,
+    MB_TOKEN_X_ENVOY_EXPECTED_RQ_TIMEOUT_MS,
+    MB_TOKEN_X_ENVOY_FORCE_TRACE,
+    MB_TOKEN_X_ENVOY_IP_TAGS,
+    MB_TOKEN_X_ENVOY_ORIGINAL_URL,
+    MB_TOKEN_X_ENVOY_HEDGE_ON_PER_TRY_TIMEOUT,
+    MB_TOKEN_X_ENVOY_INTERNAL,
+};
+
+/* -- the client's address ---------------------------------------------------------------------- */
+
+static bool in_range(const mb_address *address, const mb_cidr_range *range) {
+    if (address->sa.sa_family != range->address.sa.sa_family) {
+        return false;
+    }
+    const uint8_t *a = (const uint8_t *)&address->in.sin_addr;
+    const uint8_t *b = (const uint8_t *)&range->address.in.sin_addr;
+    if (address->sa.sa_family == AF_INET6) {
+        a = address->in6.sin6_addr.s6_addr;
+        b = range->address.in6.sin6_addr.s6_addr;
+    }
+    uint32_t bytes = range->prefix_len / 8;
+    uint32_t bits = range->prefix_len % 8;
+    if (memcmp(a, b, bytes) != 0) {
+        return false;
+    }
+    return bits == 0 || ((a[bytes] ^ b[bytes]) >> (8 - bits)) == 0;
+}
+
+static bool is_internal(const mb_hcm_config *config, const mb_address *address) {
+    for (uint32_t i = 0; i < config->internal_range_count; i++) {
+        if (in_range(address, &config->internal_ranges[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The address `skip` places from the right of the last x-forwarded-for list. */
+static bool forwarded_address(const mb_headers *headers, uint32_t skip, mb_address *out) {
+    mb_slice list = mb_headers_value(headers, MB_TOKEN_X_FORWARDED_FOR);
+    for (;; skip--) {
+        size_t at = list.len;
+        while (at > 0 && list.ptr[at - 1] != ',') {
+            at--;
+        }
+        mb_slice one = mb_slice_trim_ows((mb_slice){list.ptr + at, list.len - at});
+        if (skip == 0) {
+            return one.len > 0 && mb_address_parse(one, 0, out) == MB_OK;
+        }
+        if (at == 0) {
+            return false;
+        }
+        list.len = at - 1;
+    }
+}
+
+static int append_forwarded_for(mb_stream *stream) {
+    char text[MB_ADDRESS_TEXT_BYTES];
+    size_t len = mb_address_host_text(&stream->info.direct_remote, text);
+    mb_headers *headers = &stream->headers[MB_REQUEST];
+    mb_slice before = mb_headers_value(headers, MB_TOKEN_X_FORWARDED_FOR);
+    size_t lead = before.len > 0 ? before.len + 1 : 0;
+    char *joined = mb_arena_bytes(&stream->arena, lead + len);
+    if (joined == NULL) {
+        return MB_ENOMEM;
+    }
+    if (before.len > 0) {
+        memcpy(joined, before.ptr, before.len);
+        joined[before.len] = ',';
+    }
+    memcpy(joined + lead, text, len);
+    return mb_headers_set_token(headers, MB_TOKEN_X_FORWARDED_FOR, (mb_slice){joined, lead + len});
+}
+
+static int set_external_address(mb_stream *stream) {
+    char text[MB_ADDRESS_TEXT_BYTES];
+    mb_slice value;
+    size_t len = mb_address_host_text(&stream->info.remote, text);
+    int rc = mb_arena_dup(&stream->arena, (mb_slice){text, len}, &value);
+    return rc < 0 ? rc
+                  : mb_headers_set_token(&stream->headers[MB_REQUEST],
+                                         MB_TOKEN_X_ENVOY_EXTERNAL_ADDRESS, value);
+}
+
+static int find_client(mb_stream *stream, const mb_hcm_config *config) {
+    mb_headers *headers = &stream->headers[MB_REQUEST];
+    mb_stream_info *info = &stream->info;
+    mb_address claimed;
+    if (config->use_remote_address) {
+        if (config->xff_num_trusted_hops > 0 &&
+            forwarded_address(headers, config->xff_num_trusted_hops - 1, &claimed)) {
+            info->remote = claimed;
+        }
+        return config->skip_xff_append ? MB_OK : append_forwarded_for(stream);
+    }
+    if (forwarded_address(headers, config->xff_num_trusted_hops, &claimed)) {
+        info->remote = claimed;
+    }
+    return MB_OK;
+}
+
+static int sanitize(mb_stream *stream, const mb_hcm_config *config) {
+    mb_headers *headers = &stream->headers[MB_REQUEST];
+    bool internal = is_internal(config, &stream->info.remote);
+    if (internal) {
+        return mb_headers_set_token(headers, MB_TOKEN_X_ENVOY_INTERNAL, MB_SLICE_LIT("true"));
+    }
+    for (size_t i = 0; i < sizeof(internal_headers) / sizeof(internal_headers[0]); i++) {
+        if (mb_headers_has(headers, internal_headers[i])) {
+            mb_headers_remove_token(headers, internal_headers[i]);
+        }
+    }
+    if (!config->use_remote_address) {
+        return MB_OK;
+    }
+    mb_headers_remove_token(headers, MB_TOKEN_X_ENVOY_DECORATOR_OPERATION);
+    return set_external_address(stream);
+}
+
+/* -- scheme and request id --------------------------------------------------------------------- */
+
+static int set_scheme(mb_stream *stream, const mb_hcm_config *config) {
+    mb_headers *headers = &stream->headers[MB_REQUEST];
+    mb_slice proto = mb_headers_value(headers, MB_TOKEN_X_FORWARDED_PROTO);
+    bool believable =
+        mb_slice_equal(proto, MB_SLICE_LIT("http")) || mb_slice_equal(proto, MB_SLICE_LIT("https"));
+    bool own = config->use_remote_address && config->xff_num_trusted_hops == 0;
+    if (own || !believable) {
+        proto = MB_SLICE_LIT("http");
+        int rc = mb_headers_set_token(headers, MB_TOKEN_X_FORWARDED_PROTO, proto);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    if (headers->pseudo[MB_PSEUDO_SCHEME].ptr == NULL) {
+        mb_headers_set_pseudo(headers, MB_PSEUDO_SCHEME, proto);
+    }
+    return MB_OK;
+}
+
+static int set_request_id(mb_stream *stream, const mb_hcm_config *config) {
+    mb_headers *headers = &stream->headers[MB_REQUEST];
+    bool present = mb_headers_has(headers, MB_TOKEN_X_REQUEST_ID);
+    bool edge = config->use_remote_address && !mb_headers_has(headers, MB_TOKEN_X_ENVOY_INTERNAL);
+    if (edge && present && !config->preserve_external_request_id) {
+        mb_headers_remove_token(headers, MB_TOKEN_X_REQUEST_ID);
+        present = false;
+    }
+    if (present || !config->generate_request_id) {
+        return MB_OK;
+    }
+    char *id = mb_arena_bytes(&stream->arena, MB_UUID_BYTES);
+    if (id == NULL) {
+        return MB_ENOMEM;
+    }
+    mb_random_uuid(&stream->worker->random, id);
+    return mb_headers_set_token(headers, MB_TOKEN_X_REQUEST_ID, (mb_slice){id, MB_UUID_BYTES});
+}
+
+/* -- authority --------------------------------------------------------------------------------- */
+
+static void strip_port(mb_stream *stream, const mb_hcm_config *config) {
+    mb_headers *headers = &stream->headers[MB_REQUEST];
+    mb_slice host = headers->pseudo[MB_PSEUDO_AUTHORITY];
+    size_t at = host.len;
+    while (at > 0 && host.ptr[at - 1] >= '0' && host.ptr[at - 1] <= '9') {
+        at--;
+    }
+    uint64_t port;
+    if (config->strip_port != MB_STRIP_NONE && at > 1 && host.ptr[at - 1] == ':' &&
+        mb_slice_parse_u64(mb_slice_skip(host, at), &port) == MB_OK &&
+        (config->strip_port == MB_STRIP_ANY || port == mb_address_port(&stream->info.local))) {
+        host.len = at - 1;
+    }
+    if (config->strip_trailing_host_dot && host.len > 1 && host.ptr[host.len - 1] == '.') {
+        host.len--;
+    }
+    headers->pseudo[MB_PSEUDO_AUTHORITY] = host;
+}
+
+static int answer_expect(mb_http_conn *hc, mb_stream *stream) {
+    mb_headers *headers = &stream->headers[MB_REQUEST];
+    mb_headers *interim = mb_arena_alloc(&stream->arena, sizeof(*interim));
+    if (interim == NULL) {
+        return MB_ENOMEM;
+    }
+    mb_headers_init(interim, &stream->arena);
+    mb_headers_set_pseudo(interim, MB_PSEUDO_STATUS, MB_SLICE_LIT("100"));
+    int rc =
+        hc->codec->vtable->send_informational(hc->codec, &stream->codec, interim, &hc->conn->out);
+    if (rc == MB_OK) {
+        mb_headers_remove_token(headers, MB_TOKEN_EXPECT);
+        mb_conn_flush_later(hc->conn);
+    }
+    return rc;
+}
+
+static void refuse(mb_stream *stream, uint32_t status, mb_slice details) {
+    mb_stream_local_reply(stream, status, MB_FLAG_DOWNSTREAM_PROTOCOL, details,
+                          (mb_slice){NULL, 0});
+}
+
+int mb__http_request_prepare(mb_http_conn *hc, mb_stream *stream) {
+    const mb_hcm_config *config = mb__http_config(stream);
+    mb_headers *headers = &stream->headers[MB_REQUEST];
+    stream->head_request = mb_http_is_head(headers);
+    stream->info.protocol = stream->codec.http_10 ? "HTTP/1.0" : stream->info.protocol;
+    if (stream->codec.upgrade_request) {
+        refuse(stream, 403, MB_SLICE_LIT("upgrade_failed"));
+        return MB_EPROTO;
+    }
+    int rc = mb__http_path_prepare(stream, config);
+    if (rc < 0) {
+        return rc;
+    }
+    strip_port(stream, config);
+    if ((rc = find_client(stream, config)) < 0 || (rc = set_scheme(stream, config)) < 0 ||
+        (rc = sanitize(stream, config)) < 0 || (rc = set_request_id(stream, config)) < 0) {
+        refuse(stream, 500, MB_SLICE_LIT("out_of_memory"));
+        return rc;
+    }
+    if (config->via.len > 0) {
+        rc = mb_headers_add_token(headers, MB_TOKEN_VIA, config->via);
+    }
+    if (rc >= 0 && !config->proxy_100_continue && !stream->codec.http_10 &&
+        mb_http_expects_continue(headers)) {
+        rc = answer_expect(hc, stream);
+    }
+    if (rc < 0) {
+        refuse(stream, 500, MB_SLICE_LIT("out_of_memory"));
+    }
+    return rc;
+}
