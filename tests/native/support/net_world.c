@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PATIENCE_US 20000000u
-
 /* -- the world ----------------------------------------------------------------------------- */
 
 bool world_init(world *self, size_t fail_at) {
@@ -46,9 +44,7 @@ void world_turn(world *self) {
 
 void world_turn_until(world *self, const bool *done) {
     while (!*done) {
-        uint64_t before = mb_loop_turns(self->loop);
-        MB_CHECK_EQ_INT(mb_loop_turn(self->loop, PATIENCE_US), MB_OK);
-        MB_CHECK(mb_loop_turns(self->loop) == before + 1 && before < 5000000);
+        MB_CHECK_EQ_INT(mb_loop_turn(self->loop, UINT64_MAX), MB_OK);
     }
 }
 

@@ -24,7 +24,7 @@ bool world_init(world *self, size_t fail_at);
 /* Frees all and checks that nothing is left over. */
 void world_fini(world *self);
 void world_turn(world *self); /* without waiting */
-/* Turns, waiting for events, until `*done`; fails the case when there is no event for 20 s. */
+/* Turns, waiting for events, until `*done`: an event that is lost shows as a hang. */
 void world_turn_until(world *self, const bool *done);
 void world_advance_us(world *self, uint64_t by_us); /* the clock, then a turn */
 
