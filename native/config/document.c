@@ -40,8 +40,9 @@ void *mb_doc_alloc(mb_doc_reader *reader, size_t count, size_t bytes) {
 /* -- one value ------------------------------------------------------------------------------- */
 
 static const char *type_of(const mb_doc *doc) {
-    static const char *const words[] = {"nil",  "a bool", "a number", "a number", "a fraction",
-                                        "text", "bytes",  "a list",   "a map",    "an extension"};
+    static const char *const words[] = {
+        "nil",    "a bool", "a negative number", "a number", "a fraction", "text", "bytes",
+        "a list", "a map",  "an extension"};
     mb_msgpack cursor = mb_msgpack_read(doc->value);
     mb_msgpack_token token;
     return mb_msgpack_next(&cursor, &token) == MB_OK ? words[token.type] : "nothing";

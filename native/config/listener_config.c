@@ -1,0 +1,57 @@
+/*
+ * Listeners, and what they have beside their connection manager. Source: moebridge.config.model.
+ */
+#include "base/slice.h"
+#include "config/build.h"
+
+typedef struct listener_parts {
+    mb_listener_config listener;
+    bool ipv4_compat;
+    mb_doc hcm;
+} listener_parts;
+
+#define PART(key, what, member, ...) MB_DOC_FIELD(key, what, listener_parts, member, __VA_ARGS__)
+
+static const mb_doc_field listener_fields[] = {
+    PART("name", CSTRING, listener.name, .min = 1),
+    PART("host", TEXT, listener.host, .min = 1),
+    PART("port", U16, listener.port),
+    PART("hcm", NODE, hcm),
+    PART("reuse_port", BOOL, listener.options.reuse_port),
+    PART("backlog", U32, listener.options.backlog, .min = 1, .max = INT32_MAX),
+    PART("ipv4_compat", BOOL, ipv4_compat),
+    PART("per_connection_buffer_limit_bytes", U32, listener.buffer_limit_bytes),
+    PART("stat_prefix", TEXT, listener.stat_prefix),
+    PART("max_connections", U32, listener.options.max_connections),
+    PART("max_accepts_per_event", U32, listener.max_accepts_per_event),
+};
+
+static void read_listener(mb_builder *builder, const mb_doc *doc, mb_listener_config *out) {
+    listener_parts found = {0};
+    MB_DOC_READ(doc, listener_fields, &found);
+    mb_listener_config *listener = &found.listener;
+    listener->options.v6_only = !found.ipv4_compat;
+    if (listener->host.len > 0 &&
+        mb_address_parse(listener->host, listener->port, &listener->address) != MB_OK) {
+        mb_doc_fault_at(doc, "host", "is no IP address");
+    }
+    *out = found.listener;
+    /* In place: the chain holds addresses of parts of it. */
+    mb__config_hcm(builder, &found.hcm, &out->hcm);
+}
+
+void mb__config_listeners(mb_builder *builder, const mb_doc *doc) {
+    mb_doc_items items;
+    mb_doc item;
+    mb_listener_config *listeners = mb_doc_array(doc, &items, sizeof(*listeners));
+    mb_snapshot *snapshot = builder->snapshot;
+    snapshot->listeners = listeners;
+    while (mb_doc_next(&items, &item)) {
+        read_listener(builder, &item, &listeners[item.index]);
+        mb_slice name = mb_slice_from_c(listeners[item.index].name);
+        if (name.len > 0 && mb_snapshot_listener(snapshot, name) != NULL) {
+            mb_doc_fault_at(&item, "name", "is that of another listener too");
+        }
+        snapshot->listener_count = item.index + 1;
+    }
+}
