@@ -22,6 +22,6 @@ int mb_format_build(mb_arena *arena, mb_slice segments_msgpack, mb_format **out,
 /* True when the format is one literal, or empty; then `text` is it, as long as the format. */
 bool mb_format_literal(const mb_format *format, mb_slice *text);
 /* Appends the text for a stream, at whatever stage it is. Errors stick in `out->status`. */
-void mb_format_append(const mb_format *format, const mb_stream *stream, mb_text *out);
+void mb_format_append(const mb_format *format, mb_stream *stream, mb_text *out);
 
 #endif

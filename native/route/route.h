@@ -22,8 +22,12 @@ typedef struct mb_route mb_route;
 typedef struct mb_virtual_host mb_virtual_host;
 typedef struct mb_route_table mb_route_table;
 
-typedef enum mb_path_match { MB_PATH_PREFIX, MB_PATH_EXACT, MB_PATH_SEPARATED, MB_PATH_REGEX }
-    mb_path_match;
+typedef enum mb_path_match {
+    MB_PATH_PREFIX,
+    MB_PATH_EXACT,
+    MB_PATH_SEPARATED,
+    MB_PATH_REGEX
+} mb_path_match;
 
 /* A header or query parameter matcher. */
 typedef enum mb_value_match {
@@ -50,9 +54,9 @@ typedef struct mb_matcher {
 } mb_matcher;
 
 typedef enum mb_header_append {
-    MB_APPEND_OR_ADD,      /* APPEND_IF_EXISTS_OR_ADD */
+    MB_APPEND_OR_ADD, /* APPEND_IF_EXISTS_OR_ADD */
     MB_ADD_IF_ABSENT,
-    MB_OVERWRITE_OR_ADD,   /* OVERWRITE_IF_EXISTS_OR_ADD */
+    MB_OVERWRITE_OR_ADD, /* OVERWRITE_IF_EXISTS_OR_ADD */
     MB_OVERWRITE_IF_EXISTS
 } mb_header_append;
 
@@ -79,8 +83,11 @@ typedef struct mb_weighted_cluster {
     const mb_chain_override *overrides;
 } mb_weighted_cluster;
 
-typedef enum mb_action_kind { MB_ACTION_CLUSTER, MB_ACTION_REDIRECT, MB_ACTION_DIRECT }
-    mb_action_kind;
+typedef enum mb_action_kind {
+    MB_ACTION_CLUSTER,
+    MB_ACTION_REDIRECT,
+    MB_ACTION_DIRECT
+} mb_action_kind;
 
 struct mb_route {
     mb_slice name;
@@ -96,7 +103,8 @@ struct mb_route {
     mb_slice cluster;        /* empty: weighted or by header */
     mb_slice cluster_header; /* empty: none */
     mb_weighted_cluster *weighted;
-    uint32_t weighted_count, weight_total;
+    uint32_t weighted_count;
+    uint32_t weight_total;           /* set by mb_route_table_finish */
     uint32_t cluster_not_found_code; /* 503 (default), 404 or 500 */
     mb_slice host_rewrite, host_rewrite_header;
     mb_slice host_substitution; /* of the path, by host_regex: the host */
@@ -133,8 +141,8 @@ struct mb_route_table {
     mb_virtual_host *hosts;
     uint32_t host_count;
     mb_header_rules rules;
-    bool most_specific_wins; /* most_specific_header_mutations_wins */
-    bool ignore_port;        /* ignore_port_in_host_matching */
+    bool most_specific_wins;     /* most_specific_header_mutations_wins */
+    bool ignore_port;            /* ignore_port_in_host_matching */
     struct mb_host_index *index; /* host_index.c: exact map, suffix and prefix wildcards, "*" */
 };
 

@@ -19,8 +19,6 @@ typedef struct mb_route_request {
 
 /* route_match.c */
 mb_route_request mb__route_request(const mb_headers *headers);
-/* Looks the names of a route's header matchers up. */
-void mb__route_prepare(mb_route *route);
 /* Whether all of a route matches: path, headers, query parameters. */
 bool mb__route_matches(const mb_route *route, const mb_route_request *request);
 
@@ -28,12 +26,14 @@ bool mb__route_matches(const mb_route *route, const mb_route_request *request);
 int mb__route_index_build(mb_arena *arena, mb_virtual_host *host);
 const mb_route *mb__route_index_find(const mb_virtual_host *host, const mb_route_request *request);
 
-/* header_rules.c. Applies all levels in Envoy's order to the headers of one direction. */
-int mb__header_rules_apply(const mb_route *route, const mb_weighted_cluster *weighted,
-                           mb_direction direction, mb_stream *stream);
+/* header_rules.c. Each changes the stream's headers of one direction; MB_OK or MB_ENOMEM. */
+int mb__header_rules_apply(const mb_header_rules *rules, mb_direction direction, mb_stream *stream);
+/* Route, virtual host and table, in the order that the table asks for. */
+int mb__header_rules_apply_levels(const mb_route *route, mb_direction direction, mb_stream *stream);
 
-/* route_rewrite.c. The path after prefix_rewrite or regex_rewrite, in `arena`; the same bytes when
- * there is no rewrite. MB_OK, MB_ENOMEM, MB_ELIMIT. */
+/* route_rewrite.c */
+/* A path with query after prefix_rewrite or regex_rewrite, in `arena`; `path` itself when the
+ * route has neither. MB_OK, MB_ENOMEM, MB_ELIMIT. */
 int mb__route_rewritten_path(const mb_route *route, mb_slice path, mb_arena *arena, mb_slice *out);
 
 #endif
