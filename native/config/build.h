@@ -60,6 +60,7 @@ typedef struct mb_filter_source {
 typedef struct mb_chain_source {
     mb_chain *chain;
     mb_filter_source *filters; /* chain->count */
+    bool incomplete;           /* a filter has faults and is not in the chain */
 } mb_chain_source;
 
 void mb__config_chain(mb_builder *builder, const mb_doc *filters, mb_hcm_config *hcm,

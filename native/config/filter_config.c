@@ -7,8 +7,9 @@
 #include "config/build.h"
 #include "filter/module.h"
 
-/* Of a stream's state block; filters ask for at most 4 KiB each. */
-#define STATE_ALIGN MB_ARENA_ALIGN
+/* Filters of a chain; each may ask for 4 KiB in every stream. */
+#define FILTERS_MAX 1024
+#define STATE_ALIGN ((uint32_t)MB_ARENA_ALIGN)
 #define PYTHON_MODULE "moebridge"
 
 typedef struct options_parts {
@@ -32,7 +33,7 @@ typedef struct filter_parts {
 static const mb_doc_field filter_fields[] = {
     MB_DOC_FIELD("name", CSTRING, filter_parts, name, .min = 1),
     MB_DOC_FIELD("module", TEXT, filter_parts, module, .min = 1),
-    MB_DOC_FIELD("filter", TEXT, filter_parts, filter),
+    MB_DOC_FIELD("filter", TEXT, filter_parts, filter, .min = 1),
     MB_DOC_FIELD("config", NODE, filter_parts, config),
     MB_DOC_FIELD("disabled", BOOL, filter_parts, disabled),
     MB_DOC_FIELD("options", NODE, filter_parts, options),
@@ -100,12 +101,12 @@ static void release_entry(void *entry) {
     mb_chain_entry_release(entry);
 }
 
-static void make_entry(mb_builder *builder, const mb_doc *doc, const filter_parts *filter,
+static bool make_entry(mb_builder *builder, const mb_doc *doc, const filter_parts *filter,
                        mb_chain_entry *entry) {
     mb_release *owned = mb__release_new(builder);
     mb_module_ref *module = find_module(builder, doc, filter->module);
     if (owned == NULL || module == NULL) {
-        return;
+        return false;
     }
     mb_filter_args args = {
         .worker = builder->worker,
@@ -117,20 +118,19 @@ static void make_entry(mb_builder *builder, const mb_doc *doc, const filter_part
     if (result == MB_ENOMEM) {
         builder->reader.status = MB_ENOMEM;
     } else if (result != MB_OK) {
-        mb_doc_fault(
-            doc, "%.*s: %.*s", MB_TEXT_ARG(filter->filter),
-            MB_TEXT_ARG(args.error.len > 0 ? args.error : mb_slice_from_c(mb_strerror(result))));
+        mb_slice why = args.error.len > 0 ? args.error : mb_slice_from_c(mb_strerror(result));
+        mb_doc_fault(doc, "%.*s: %.*s", MB_TEXT_ARG(filter->filter), MB_TEXT_ARG(why));
     } else {
         mb__release_own(builder, owned, release_entry, entry);
     }
+    return result == MB_OK;
 }
 
-static void read_filter(mb_builder *builder, const mb_doc *doc, filter_parts *out) {
+static void read_filter(const mb_doc *doc, filter_parts *out) {
     options_parts options = {0};
     MB_DOC_READ(doc, filter_fields, out);
     /* The bridge has its options from its own side; here they are only checked. */
     MB_DOC_READ(&out->options, option_fields, &options);
-    (void)builder;
 }
 
 /* header_mutation's own order of what several levels add. */
@@ -150,14 +150,12 @@ static void add_filter(mb_builder *builder, const mb_doc *doc, const filter_part
     mb_chain *chain = source->chain;
     mb_chain_entry *entry = &chain->entries[chain->count];
     mb_filter_source *from = &source->filters[chain->count];
-    if (filter->filter.len == 0 || filter->name[0] == '\0' || filter->config.value.ptr == NULL) {
-        return; /* reported */
-    }
-    make_entry(builder, doc, filter, entry);
-    if (entry->hooks == NULL) {
-        return; /* reported */
-    }
     entry->name = filter->name;
+    if (filter->filter.len == 0 || filter->name[0] == '\0' || filter->config.value.ptr == NULL ||
+        !make_entry(builder, doc, filter, entry)) {
+        source->incomplete = true; /* and that was reported */
+        return;
+    }
     entry->disabled = filter->disabled;
     entry->state_offset = chain->state_bytes;
     chain->state_bytes += (entry->hooks->state_bytes + STATE_ALIGN - 1) & ~(STATE_ALIGN - 1);
@@ -180,6 +178,11 @@ void mb__config_chain(mb_builder *builder, const mb_doc *filters, mb_hcm_config 
     chain->terminal = &mb_router_terminal;
     chain->terminal_config = &hcm->router_config;
     source->chain = chain;
+    if (items.count > FILTERS_MAX) {
+        mb_doc_fault(filters, "has more than %u filters", FILTERS_MAX);
+        source->incomplete = true;
+        return;
+    }
     source->filters = mb_doc_alloc(&builder->reader, items.count, sizeof(*source->filters));
     if (source->filters == NULL) {
         return;
@@ -187,7 +190,7 @@ void mb__config_chain(mb_builder *builder, const mb_doc *filters, mb_hcm_config 
     bool has_router = false;
     while (mb_doc_next(&items, &item)) {
         filter_parts found = {0};
-        read_filter(builder, &item, &found);
+        read_filter(&item, &found);
         bool last = item.index + 1 == items.count;
         bool router = is_native(&found, MB_SLICE_LIT("router"));
         if (router && !last) {

@@ -217,7 +217,7 @@ void mb__config_level(mb_builder *builder, const mb_chain_source *source, const 
             }
             change_entry(&at, &item, &found, i);
         }
-        if (!known) {
+        if (!known && !source->incomplete) {
             mb_doc_fault(&item, "no filter of the chain has this name");
         }
     }
