@@ -1,0 +1,285 @@
+/*
+ * Where a request goes: route, cluster, host; the timeout of the exchange; the terminal's calls.
+ * Source: Envoy, "HTTP route configuration" and "router filter".
+ */
+#include "upstream/router_state.h"
+
+#include "base/slice.h"
+#include "base/text.h"
+#include "http/message.h"
+
+/* -- beginning and ending ------------------------------------------------------------------------
+ */
+
+static void on_timeout(mb_timer *timer) {
+    mb_router_state *state = MB_LIST_ENTRY(timer, mb_router_state, timeout);
+    mb_stream *stream = state->stream;
+
+    mb_stream_enter(stream);
+    mb__router_reply_timeout(state);
+    mb_stream_leave(stream);
+}
+
+static mb_router_state *new_state(mb_stream *stream) {
+    mb_router_state *state = mb_arena_zalloc(&stream->arena, sizeof *state);
+
+    if (state == NULL) {
+        return NULL;
+    }
+    state->stream = stream;
+    state->config = stream->chain->terminal_config;
+    state->timeout.on_expire = on_timeout;
+    mb_buffer_init(&state->body, stream->worker->slabs);
+    mb_buffer_init(&state->replay, stream->worker->slabs);
+    stream->terminal_state = state;
+    return state;
+}
+
+void mb__router_done(mb_router_state *state) {
+    if (state->over) {
+        return;
+    }
+    state->over = true;
+    mb_upstream_cancel(&state->request);
+    mb_loop_disarm(&state->timeout);
+    mb_buffer_fini(&state->body);
+    mb_buffer_fini(&state->replay);
+    if (state->retry_held) {
+        mb_breaker_give(&state->cluster->circuit.retries);
+    }
+    state->stream->info.upstream_bytes_sent += state->request.bytes_sent;
+    state->stream->info.upstream_bytes_received += state->request.bytes_received;
+}
+
+/* -- timeouts ------------------------------------------------------------------------------------
+ */
+
+static void remove_present(mb_headers *headers, uint32_t token) {
+    if (mb_headers_has(headers, token)) {
+        mb_headers_remove_token(headers, token);
+    }
+}
+
+/* The route's timeout, or what an internal caller asks for (the connection manager has taken the
+ * header from all others). What only we understand is not sent on. */
+static void decide_timeout(mb_router_state *state, mb_headers *headers) {
+    uint64_t asked_ms;
+
+    state->timeout_us = state->route->timeout_us;
+    if (mb_slice_parse_u64(mb_headers_value(headers, MB_TOKEN_X_ENVOY_UPSTREAM_RQ_TIMEOUT_MS),
+                           &asked_ms) == MB_OK &&
+        asked_ms < UINT64_MAX / 1000) {
+        state->timeout_us = asked_ms * 1000;
+    }
+    remove_present(headers, MB_TOKEN_X_ENVOY_UPSTREAM_RQ_TIMEOUT_MS);
+    remove_present(headers, MB_TOKEN_X_ENVOY_UPSTREAM_RQ_PER_TRY_TIMEOUT_MS);
+    remove_present(headers, MB_TOKEN_X_ENVOY_RETRY_ON);
+    remove_present(headers, MB_TOKEN_X_ENVOY_RETRY_GRPC_ON);
+    remove_present(headers, MB_TOKEN_X_ENVOY_MAX_RETRIES);
+    remove_present(headers, MB_TOKEN_X_ENVOY_RETRIABLE_STATUS_CODES);
+    remove_present(headers, MB_TOKEN_X_ENVOY_RETRIABLE_HEADER_NAMES);
+    remove_present(headers, MB_TOKEN_X_ENVOY_HEDGE_ON_PER_TRY_TIMEOUT);
+}
+
+/* The request is complete: the upstream's time begins to count. */
+static void mark_complete(mb_router_state *state) {
+    mb_loop *loop = state->stream->worker->loop;
+
+    state->ended = true;
+    state->complete_us = mb_loop_now_us(loop);
+    if (state->timeout_us > 0) {
+        mb_loop_arm(loop, &state->timeout, state->timeout_us);
+    }
+}
+
+/* -- the way -------------------------------------------------------------------------------------
+ */
+
+static void give_up(mb_stream *stream) {
+    mb_stream_reset(stream, MB_FLAG_OVERLOAD, MB_SLICE_LIT("out_of_memory"));
+}
+
+static bool find_cluster(mb_router_state *state, const mb_route_choice *choice) {
+    mb_stream *stream = state->stream;
+    mb_slice name = mb_route_cluster(state->route, &stream->headers[MB_REQUEST], choice->random,
+                                     &state->weighted);
+
+    state->cluster = name.len == 0 ? NULL : mb_map_get(state->config->clusters, name);
+    if (state->cluster == NULL) {
+        return false;
+    }
+    stream->info.cluster = mb_cluster_name(state->cluster);
+    return true;
+}
+
+/* Makes the request what the upstream is to see. Results as of mb_route_finalize_request. */
+static int finalize(mb_router_state *state) {
+    mb_stream *stream = state->stream;
+    mb_headers *headers = &stream->headers[MB_REQUEST];
+    bool envoy_headers = !state->config->suppress_envoy_headers;
+
+    decide_timeout(state, headers);
+    if (state->timeout_us > 0 && envoy_headers) {
+        int rc = mb_http_set_number(headers, MB_TOKEN_X_ENVOY_EXPECTED_RQ_TIMEOUT_MS,
+                                    state->timeout_us / 1000);
+
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    return mb_route_finalize_request(state->route, state->weighted, envoy_headers, stream);
+}
+
+void mb__router_attempt(mb_router_state *state) {
+    mb_stream *stream = state->stream;
+    mb_upstream_host *host = mb__cluster_pick(state->cluster);
+    bool fresh = state->retried;
+
+    stream->info.attempts++;
+    if (host == NULL) {
+        mb__router_reply_no_host(state);
+        return;
+    }
+    stream->info.upstream_bytes_sent += state->request.bytes_sent;
+    stream->info.upstream_bytes_received += state->request.bytes_received;
+    state->request = (mb_upstream_request){.events = &mb__router_events,
+                                           .headers = &stream->headers[MB_RESPONSE],
+                                           .trailers = &stream->trailers[MB_RESPONSE],
+                                           .head = &stream->head_bytes[MB_RESPONSE],
+                                           .head_request = stream->head_request,
+                                           .fresh = fresh};
+    mb_pool_request(&host->pool, &state->request);
+}
+
+static void forward(mb_router_state *state, const mb_route_choice *choice, bool end_stream) {
+    int rc;
+
+    if (!find_cluster(state, choice)) {
+        mb__router_reply_no_cluster(state);
+        return;
+    }
+    rc = finalize(state);
+    if (rc != MB_OK) {
+        mb__router_reply_bad_rewrite(state, rc);
+        return;
+    }
+    mb__router_count(state->config->stats.rq_total);
+    if (end_stream) {
+        mark_complete(state);
+    }
+    mb__router_attempt(state);
+}
+
+/* -- the terminal --------------------------------------------------------------------------------
+ */
+
+static void request_headers(mb_stream *stream, bool end_stream) {
+    const mb_route_choice *choice = mb_stream_route(stream);
+    mb_router_state *state = new_state(stream);
+
+    if (state == NULL) {
+        give_up(stream);
+        return;
+    }
+    state->route = choice->route;
+    if (state->route == NULL) {
+        mb__router_reply_no_route(stream);
+        return;
+    }
+    switch (state->route->action) {
+    case MB_ACTION_CLUSTER:
+        forward(state, choice, end_stream);
+        return;
+    case MB_ACTION_REDIRECT:
+        mb__router_reply_redirect(state);
+        return;
+    case MB_ACTION_DIRECT:
+        mb__router_reply_direct(state);
+        return;
+    }
+}
+
+static void request_body(mb_stream *stream, mb_buffer *data, bool end_stream) {
+    mb_router_state *state = mb__router_state(stream);
+
+    if (state == NULL || state->over) {
+        mb_buffer_clear(data); /* answered already: nobody needs the rest */
+        return;
+    }
+    state->has_body |= data->length > 0;
+    if (end_stream) {
+        mark_complete(state);
+    }
+    if (state->request.state == MB_REQUEST_RUNNING) {
+        mb__router_send_body(state, data, end_stream);
+    } else if (mb_buffer_move(&state->body, data) != MB_OK) {
+        mb__router_reply_failure(state, MB_UPSTREAM_LOCAL, (mb_slice){"", 0});
+    } else {
+        mb__router_update_pause(state);
+    }
+}
+
+static void request_trailers(mb_stream *stream) {
+    mb_router_state *state = mb__router_state(stream);
+
+    if (state == NULL || state->over) {
+        return;
+    }
+    state->trailers = true;
+    mark_complete(state);
+    if (state->request.state == MB_REQUEST_RUNNING) {
+        mb__router_send_trailers(state);
+    }
+}
+
+static void pause_response(mb_stream *stream, bool paused) {
+    mb_router_state *state = mb__router_state(stream);
+
+    if (state != NULL && !state->over) {
+        mb_upstream_pause(&state->request, paused);
+    }
+}
+
+static void abort_request(mb_stream *stream) {
+    mb_router_state *state = mb__router_state(stream);
+
+    if (state != NULL) {
+        mb__router_done(state);
+    }
+}
+
+const mb_terminal mb_router_terminal = {.name = "router",
+                                        .request_headers = request_headers,
+                                        .request_body = request_body,
+                                        .request_trailers = request_trailers,
+                                        .pause_response = pause_response,
+                                        .abort = abort_request};
+
+/* -- statistics ----------------------------------------------------------------------------------
+ */
+
+int mb_router_stats_define(mb_stats *registry, mb_slice stat_prefix, mb_router_stats *out) {
+    const struct {
+        const char *name;
+        mb_metric **handle;
+    } rows[] = {{"rq_total", &out->rq_total},
+                {"rq_redirect", &out->rq_redirect},
+                {"rq_direct_response", &out->rq_direct_response},
+                {"no_route", &out->no_route},
+                {"no_cluster", &out->no_cluster},
+                {"rq_reset_after_downstream_response_started",
+                 &out->rq_reset_after_downstream_response_started}};
+    mb_text text;
+    int rc = MB_OK;
+
+    mb_text_init(&text, registry->chunks.allocator, SIZE_MAX);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows && rc == MB_OK; i++) {
+        mb_text_clear(&text);
+        mb_text_format(&text, "http.%.*s.%s", MB_TEXT_ARG(stat_prefix), rows[i].name);
+        rc = text.status != MB_OK ? text.status
+                                  : mb_stats_define(registry, MB_COUNTER, mb_text_view(&text), NULL,
+                                                    0, rows[i].handle);
+    }
+    mb_text_fini(&text);
+    return rc;
+}
