@@ -180,6 +180,7 @@ def render(table: dict[str, Any]) -> str:
     """A Python module with one line per field or package: readable in a diff."""
     lines = [
         '"""Envoy\'s field names, enums and types: see tools/gen_envoy_fields.py."""',
+        "",
         "# ruff: noqa: E501, RUF100",
         "# fmt: off",
         "from typing import Any",

@@ -165,7 +165,9 @@ def _operator(match: re.Match[str], empty: str, encode: Encode) -> Segment:
         raise FormatError(f"%{name}% needs an argument in brackets")
     if argument and form == "bare":
         if name == "RESPONSE_CODE_DETAILS" or name.endswith("_WITHOUT_PORT"):
-            raise FormatError(f"%{name}% with an argument is Envoy's, moebridge does not have it yet")
+            raise FormatError(
+                f"%{name}% with an argument is Envoy's, moebridge does not have it yet"
+            )
         raise FormatError(f"%{name}% takes no argument")
     if length is not None and form in ("bare", "time"):
         raise FormatError(f"%{name}% takes no length")

@@ -88,9 +88,10 @@ class Cluster(Value, frozen=True, kw_only=True):
     dns_refresh_ms: int = 5_000
     # Random extra pause, 0 .. this. ms, default 0.
     dns_jitter_ms: int = 0
-    # Pause after a failed resolution: exponential back-off with jitter from base to max. ms;
-    # default both dns_refresh_ms.
+    # Pause after a failed resolution: exponential back-off with jitter from this ...
+    # ms; default dns_refresh_ms.
     dns_failure_refresh_base_ms: int = 5_000
+    # ... to this. ms; default dns_refresh_ms, or ten times the base when only that is given.
     dns_failure_refresh_max_ms: int = 5_000
     # Use the records' TTL as the pause. Default false.
     respect_dns_ttl: bool = False

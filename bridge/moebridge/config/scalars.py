@@ -9,7 +9,6 @@ Source: the ProtoJSON format of protobuf; protoc-gen-validate's rule names.
 from __future__ import annotations
 
 import base64
-import binascii
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -109,7 +108,7 @@ def base64_bytes(value: object) -> bytes:
     plain = text(value).rstrip("=").replace("-", "+").replace("_", "/")
     try:
         return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
-    except binascii.Error:
+    except ValueError:
         raise Wrong(f"expected base64, got {describe(value)}") from None
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import stat
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
@@ -69,8 +68,6 @@ def read_file(path: str | os.PathLike[str]) -> Any:
         # O_NONBLOCK: a named pipe without writer must not hang the command.
         descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
-            if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-                raise ConfigError("this is a directory, not a file", file=name)
             data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", file=name) from None

@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""Writes docs/defaults.md: each bound, Envoy's default and ours.
+
+Ours are taken from the code: the model of a file that says nothing, and of the object form.
+
+    python tools/gen_defaults.py           # writes docs/defaults.md
+    python tools/gen_defaults.py --check   # exits 1 when it is out of date
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = ROOT / "docs" / "defaults.md"
+
+#: What, where it stands in the model, Envoy's name, Envoy's default.
+ROWS: list[tuple[str, str, str, str]] = [
+    ("open connections", "listener.max_connections", "network filter connection_limit", "off"),
+    ("listen backlog", "listener.backlog", "tcp_backlog_size", "the system's"),
+    ("downstream buffers, and the most of a body a filter may hold",
+     "listener.per_connection_buffer_limit_bytes", "per_connection_buffer_limit_bytes", "1 MiB"),
+    ("request head received", "listener.hcm.timeouts.request_headers_ms",
+     "request_headers_timeout", "off"),
+    ("whole request received", "listener.hcm.timeouts.request_ms", "request_timeout", "off"),
+    ("stream without bytes", "listener.hcm.timeouts.stream_idle_ms", "stream_idle_timeout", "5 min"),
+    ("connection without a stream", "listener.hcm.timeouts.idle_ms",
+     "common_http_protocol_options.idle_timeout", "1 h"),
+    ("age of a connection", "listener.hcm.timeouts.max_connection_duration_ms",
+     "common_http_protocol_options.max_connection_duration", "off"),
+    ("age of a stream", "listener.hcm.timeouts.max_stream_duration_ms",
+     "common_http_protocol_options.max_stream_duration", "off"),
+    ("drain", "listener.hcm.timeouts.drain_ms", "drain_timeout", "5 s"),
+    ("lingering close", "listener.hcm.timeouts.delayed_close_ms", "delayed_close_timeout", "1 s"),
+    ("requests per connection", "listener.hcm.max_requests_per_connection",
+     "common_http_protocol_options.max_requests_per_connection", "off"),
+    ("request head", "listener.hcm.max_request_headers_bytes", "max_request_headers_kb", "60 KiB"),
+    ("request headers", "listener.hcm.max_headers_count",
+     "common_http_protocol_options.max_headers_count", "100"),
+    ("request target", "listener.hcm.max_uri_bytes", "none: within the head", "60 KiB"),
+    ("header names with underscores", "listener.hcm.headers_with_underscores_action",
+     "common_http_protocol_options.headers_with_underscores_action", "allow"),
+    ("the peer is the client", "listener.hcm.use_remote_address", "use_remote_address", "no"),
+    ("dot segments resolved", "listener.hcm.normalize_path", "normalize_path", "no"),
+    ("slashes merged", "listener.hcm.merge_slashes", "merge_slashes", "no"),
+    ("escaped slashes", "listener.hcm.path_with_escaped_slashes_action",
+     "path_with_escaped_slashes_action", "keep_unchanged"),
+    ("HTTP/1.0 clients", "listener.hcm.http1.accept_http_10",
+     "http_protocol_options.accept_http_10", "no"),
+    ("response header server", "listener.hcm.server_name", "server_name", "envoy"),
+    ("whole upstream exchange", "route.timeout_ms", "route.timeout", "15 s"),
+    ("route without bytes", "route.idle_timeout_ms", "route.idle_timeout", "stream_idle_timeout"),
+    ("upstream connect", "cluster.connect_timeout_ms", "connect_timeout", "5 s"),
+    ("upstream buffers", "cluster.per_connection_buffer_limit_bytes",
+     "per_connection_buffer_limit_bytes", "1 MiB"),
+    ("idle upstream connection", "cluster.http.idle_timeout_ms",
+     "common_http_protocol_options.idle_timeout", "1 h"),
+    ("response head", "cluster.http.max_response_headers_bytes", "max_response_headers_kb",
+     "60 KiB"),
+    ("response headers", "cluster.http.max_headers_count", "max_headers_count", "100"),
+    ("upstream connections", "cluster.circuit_breaker.max_connections", "max_connections", "1024"),
+    ("waiting requests", "cluster.circuit_breaker.max_pending_requests", "max_pending_requests",
+     "1024"),
+    ("requests under way", "cluster.circuit_breaker.max_requests", "max_requests", "1024"),
+    ("retries under way", "cluster.circuit_breaker.max_retries", "max_retries", "3"),
+    ("pause between DNS look-ups", "cluster.dns_refresh_ms", "dns_refresh_rate", "5 s"),
+]  # fmt: skip
+
+HEAD = """\
+# Defaults
+
+Written by `tools/gen_defaults.py` from the code; a test compares.
+
+A default that can change the answer to a well-formed, timely request is Envoy's. A bound that
+Envoy leaves off has a safe value here (**bold**); the file can switch it off again, by Envoy's own
+field: `request_timeout: 0s`, or the network filter `connection_limit` for connections. *File* is
+`moebridge run -c FILE` and `Proxy.from_config`. *Edge* is `run --listen` and `mb.Proxy(...)`, with
+the values that Envoy's documentation advises for an edge proxy.
+
+| bound | Envoy's field | Envoy | file | edge |
+| --- | --- | --- | --- | --- |
+"""
+
+
+def shown(path: str, value: Any) -> str:
+    """A value with its unit, as the table writes it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, int):
+        return str(value)
+    name = path.rpartition(".")[2]
+    if name.endswith("_ms"):
+        return duration(value)
+    if name.endswith("_bytes"):
+        return f"{value >> 20} MiB" if value >= 1 << 20 else f"{value >> 10} KiB"
+    return "off" if value == 0 else str(value)
+
+
+def duration(ms: int) -> str:
+    """`300000` as `5 min`."""
+    for unit, length in (("h", 3_600_000), ("min", 60_000), ("s", 1000)):
+        if ms and ms % length == 0:
+            return f"{ms // length} {unit}"
+    return f"{ms} ms" if ms else "off"
+
+
+def parts(config: Any) -> dict[str, Any]:
+    """The objects that the rows' paths begin with."""
+    listener = config.listeners[0]
+    route = listener.hcm.route_config.virtual_hosts[0].routes[0].action
+    return {"listener": listener, "cluster": config.clusters[0], "route": route}
+
+
+def lookup(roots: dict[str, Any], path: str) -> Any:
+    """The value at a dotted path."""
+    first, *rest = path.split(".")
+    value = roots[first]
+    for name in rest:
+        value = getattr(value, name)
+    return value
+
+
+def render() -> str:
+    """The whole page."""
+    sys.path.insert(0, str(ROOT / "bridge"))
+    from moebridge.config.load import load
+    from moebridge.config.simple import build_simple
+
+    file = parts(load(ROOT / "tests" / "data" / "envoy" / "minimal.yaml"))
+    edge = parts(build_simple("127.0.0.1:0", "127.0.0.1:9000"))
+    lines = []
+    for what, path, field, envoy in ROWS:
+        ours = shown(path, lookup(file, path))
+        bold = f"**{ours}**" if envoy == "off" and ours != "off" else ours
+        lines.append(
+            f"| {what} | `{field}` | {envoy} | {bold} | {shown(path, lookup(edge, path))} |"
+        )
+    return HEAD + "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--check", action="store_true", help="write nothing, exit 1 if out of date")
+    if parser.parse_args().check:
+        same = TARGET.is_file() and TARGET.read_text() == render()
+        print("up to date" if same else f"out of date: {TARGET.relative_to(ROOT)}")
+        return 0 if same else 1
+    TARGET.parent.mkdir(exist_ok=True)
+    TARGET.write_text(render())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
