@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Literal
+from typing import Any, Literal
 
 from moebridge.config.faults import quoted
 from moebridge.config.lower_filters import http_filters
@@ -19,7 +19,7 @@ __all__ = ["REQUEST_HEADERS_TIMEOUT_MS", "REQUEST_TIMEOUT_MS", "hcm"]
 REQUEST_TIMEOUT_MS = 300_000
 REQUEST_HEADERS_TIMEOUT_MS = 10_000
 
-_ESCAPED_SLASHES = {"IMPLEMENTATION_SPECIFIC_DEFAULT": "keep_unchanged"}
+_ESCAPED_SLASHES: dict[str, Any] = {"IMPLEMENTATION_SPECIFIC_DEFAULT": "keep_unchanged"}
 
 
 def hcm(ctx: Context, node: Node) -> Hcm:

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,7 +91,7 @@ def test_any_text_is_split_or_refused(value: str) -> None:
     except FormatError:
         return
     kinds = [type(s) for s in segments]
-    assert all(a is OperatorSegment or b is OperatorSegment for a, b in zip(kinds, kinds[1:]))
+    assert all(a is OperatorSegment or b is OperatorSegment for a, b in itertools.pairwise(kinds))
     assert all(s.op in OPERATORS for s in segments if isinstance(s, OperatorSegment))
 
 
@@ -121,5 +123,5 @@ def test_json_format_is_unrolled_with_sorted_keys_and_types() -> None:
 
 def test_json_format_reports_every_fault_with_its_place() -> None:
     faults: list[object] = []
-    parse_json_format({"a": ["%NO%"], "b": "%"}, report=lambda steps, message: faults.append(steps))
+    parse_json_format({"a": ["%NO%"], "b": "%"}, report=lambda *fault: faults.append(fault[0]))
     assert faults == [("a", 0), ("b",)]

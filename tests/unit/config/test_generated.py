@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import re
 import subprocess
 import sys
@@ -38,7 +39,7 @@ MODULES = [cluster_model, filter_model, model, route_model, value_model]
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
 def test_field_of_a_bound_has_a_comment(module: object) -> None:
     lines = inspect.getsource(module).splitlines()  # type: ignore[arg-type]
-    for before, line in zip(lines, lines[1:]):
+    for before, line in itertools.pairwise(lines):
         field = re.match(r"    (\w+_(?:ms|bytes|s)|max_\w+): ", line)
         if field is not None:
             assert before.strip().startswith("#"), f"{module}: {field[1]}"
