@@ -50,6 +50,8 @@ def test_several_changes_at_once(data: st.DataObject) -> None:
     source = copy.deepcopy(yaml_reader.read_file(DATA / "envoy" / "routing.yaml"))
     for _ in range(data.draw(st.integers(1, 6))):
         found = places(source)
+        if not found:
+            break
         container, key = found[data.draw(st.integers(0, len(found) - 1))]
         if data.draw(st.booleans()):
             container[key] = copy.deepcopy(VALUES[data.draw(st.integers(0, len(VALUES) - 1))])
