@@ -11,6 +11,10 @@
 #include <moebridge/common.h>
 #include <string.h>
 
+#ifdef __cplusplus
+extern "C" { /* for regex.cc */
+#endif
+
 typedef struct mb_text {
     const mb_allocator *allocator;
     char *ptr; /* owned */
@@ -22,7 +26,7 @@ typedef struct mb_text {
 
 /* `limit` SIZE_MAX: as much as there is memory. */
 static inline void mb_text_init(mb_text *text, const mb_allocator *allocator, size_t limit) {
-    memset(text, 0, sizeof(*text)); /* regex.cc reads this too: no designated initialisers */
+    memset(text, 0, sizeof(*text)); /* C++ warns of designated initialisers that leave fields out */
     text->allocator = allocator;
     text->limit = limit;
 }
@@ -76,5 +80,9 @@ void mb_text_json(mb_text *text, mb_slice string);
 void mb_text_format(mb_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #define MB_TEXT_ARG(slice) ((int)(slice).len), ((slice).len > 0 ? (slice).ptr : "")
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
