@@ -15,8 +15,9 @@ struct mb_module_ref {
     mb_worker *worker;
     mb_module_ref *next;
     uint32_t refs;
-    void *library; /* dlopen handle, or NULL */
-    bool in_batch; /* a hook of it ran since the last on_batch_end */
+    void *library;   /* dlopen handle, or NULL */
+    bool in_batch;   /* a hook of it ran since the last on_batch_end */
+    char error[256]; /* of the last mb_chain_*_configure that failed */
 };
 
 typedef struct mb_chain_entry {
@@ -59,11 +60,16 @@ typedef struct mb_chain {
     const void *terminal_config; /* the router's own; owned by the snapshot */
 } mb_chain;
 
-/* Looks a kind up in a module and makes its configuration. MB_OK; or MB_ENOTFOUND, MB_ECONFIG,
- * MB_ENOMEM with a text in `error` (valid until the next call). */
+/* Looks a kind up in a module and makes its configuration: fills hooks, module (one reference),
+ * config and wants of `entry` and leaves the rest to the caller. MB_OK; or MB_ENOTFOUND, MB_EABI,
+ * MB_ECONFIG (or what the filter answered), MB_ENOMEM with a text in `args->error`, valid until
+ * the module's next call, and `entry` untouched. */
 int mb_chain_entry_configure(mb_module_ref *module, mb_filter_args *args, mb_chain_entry *entry);
+/* Idempotent. */
 void mb_chain_entry_release(mb_chain_entry *entry);
-/* The same filter with another configuration, for a route. */
+/* The same filter with another configuration, for a route. `args->filter_name` may be another
+ * name that stands for the same hooks (the Python bridge's classes). Results as of
+ * mb_chain_entry_configure; `disabled` comes back false. */
 int mb_chain_override_configure(const mb_chain_entry *entry, mb_filter_args *args,
                                 mb_chain_override *out);
 void mb_chain_override_release(const mb_chain_entry *entry, mb_chain_override *override);

@@ -19,7 +19,7 @@
  * ABI), MB_ECONFIG (it can't be loaded, or refused), MB_ENOMEM. */
 int mb_module_load(mb_worker *worker, mb_slice name, mb_text *error, mb_module_ref **out);
 /* A module of this process: `init` fills it. Results as of mb_module_load, with `name` in them. */
-int mb_module_init(mb_worker *worker, mb_slice name, mb_module_init_fn init, mb_text *error,
+int mb_module_make(mb_worker *worker, mb_slice name, mb_module_init_fn init, mb_text *error,
                    mb_module_ref **out);
 /* A module that is filled already; `*module` is copied, what it points to is not. */
 int mb_module_add(mb_worker *worker, const mb_module *module, mb_text *error, mb_module_ref **out);
