@@ -7,7 +7,10 @@
  * stays in conn->in, bounded by the connection's buffer limit.
  */
 #include "server/http_conn.h"
+
+#include "http/status.h"
 #include "server/server_internal.h"
+#include <string.h>
 #include <unistd.h>
 
 #define FINAL_FLUSH_US 30000000u /* a close that cannot send for this long is given up */
@@ -68,7 +71,6 @@ static void on_close(void *owner, mb_conn *conn, mb_close_reason reason) {
     hc->codec->vtable->free(hc->codec);
     mb_conn_free(conn);
     ingress->worker->allocator->free(ingress->worker->allocator->ctx, hc, sizeof(*hc));
-    mb__server_conn_gone(ingress->server);
     mb_ingress_unref(ingress);
 }
 
@@ -207,11 +209,10 @@ static void on_error(void *owner, mb_codec_stream *cs, const mb_protocol_error *
         return;
     }
     mb_stream *stream = (mb_stream *)cs;
-    const char *text = mb__server_status_text(error->status);
+    mb_slice text = mb_http_reason(error->status);
     hc->codec->vtable->shut_down(hc->codec, &hc->conn->out);
     mb_stream_local_reply(stream, error->status, MB_FLAG_DOWNSTREAM_PROTOCOL,
-                          (mb_slice){error->details, strlen(error->details)},
-                          (mb_slice){text, strlen(text)});
+                          (mb_slice){error->details, strlen(error->details)}, text);
 }
 
 static const mb_codec_events codec_events = {

@@ -6,8 +6,11 @@
  * http_path.c's.
  */
 #include "server/http_conn.h"
+
+#include "base/slice.h"
+#include "http/message.h"
 #include "server/http_path.h"
-#include "server/server_internal.h"
+#include <string.h>
 
 /* Headers that only a trusted neighbour may send. */
 static const uint32_t internal_headers[] = {
@@ -23,7 +26,6 @@ static const uint32_t internal_headers[] = {
     MB_TOKEN_X_ENVOY_EXPECTED_RQ_TIMEOUT_MS,
     MB_TOKEN_X_ENVOY_FORCE_TRACE,
     MB_TOKEN_X_ENVOY_IP_TAGS,
-    MB_TOKEN_X_ENVOY_ORIGINAL_URL,
     MB_TOKEN_X_ENVOY_HEDGE_ON_PER_TRY_TIMEOUT,
     MB_TOKEN_X_ENVOY_INTERNAL,
 };

@@ -3,6 +3,8 @@
  * client, the route, timers, and the accounts at the end.
  */
 #include "server/http_conn.h"
+
+#include "http/message.h"
 #include "server/server_internal.h"
 
 /* -- timers ------------------------------------------------------------------------------------ */
@@ -125,8 +127,10 @@ static void finish_response_headers(mb_stream *stream) {
          !mb_headers_has(headers, MB_TOKEN_SERVER))) {
         mb_headers_set_token(headers, MB_TOKEN_SERVER, config->server_name);
     }
-    if (!mb_headers_has(headers, MB_TOKEN_DATE)) {
-        mb_headers_set_token(headers, MB_TOKEN_DATE, mb__server_http_date(hc->ingress->server));
+    mb_slice date;
+    if (!mb_headers_has(headers, MB_TOKEN_DATE) &&
+        mb_arena_dup(&stream->arena, mb__server_http_date(hc->ingress->server), &date) == MB_OK) {
+        mb_headers_set_token(headers, MB_TOKEN_DATE, date);
     }
     if (config->via.len > 0) {
         mb_headers_add_token(headers, MB_TOKEN_VIA, config->via);

@@ -1,0 +1,183 @@
+/*
+ * Applying a configuration: built aside, new listeners bound and log files opened, and only when
+ * nothing can fail any more put in place of the old one. Streams keep the snapshot they began with.
+ */
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "server/ingress.h"
+#include "server/server_internal.h"
+#include <string.h>
+
+/* Which ingress serves each listener of the new configuration. */
+typedef struct listener_plan {
+    mb_ingress **ingresses; /* one a listener of the snapshot */
+    bool *is_new;
+    uint32_t count;
+} listener_plan;
+
+void mb_text_free(char *text) {
+    if (text != NULL) {
+        const mb_allocator *allocator = mb_allocator_default();
+        size_t bytes;
+        memcpy(&bytes, text - sizeof(bytes), sizeof(bytes));
+        mb_free(allocator, text - sizeof(bytes), bytes);
+    }
+}
+
+int mb__server_text_out(mb_slice text, char **out) {
+    size_t bytes = sizeof(bytes) + text.len + 1;
+    char *block = mb_alloc(mb_allocator_default(), bytes);
+    if (block == NULL) {
+        return MB_ENOMEM;
+    }
+    memcpy(block, &bytes, sizeof(bytes));
+    memcpy(block + sizeof(bytes), text.ptr, text.len);
+    block[bytes - 1] = '\0';
+    *out = block + sizeof(bytes);
+    return MB_OK;
+}
+
+static mb_ingress *find_ingress(mb_server *server, const mb_listener_config *config) {
+    MB_LIST_FOREACH(&server->ingresses, node) {
+        mb_ingress *ingress = MB_LIST_ENTRY(node, mb_ingress, node);
+        if (mb_ingress_same_address(ingress, config) && strcmp(ingress->name, config->name) == 0) {
+            return ingress;
+        }
+    }
+    return NULL;
+}
+
+static int open_logs(mb_server *server, const mb_snapshot *snapshot, mb_text *faults) {
+    for (uint32_t i = 0; i < snapshot->listener_count; i++) {
+        const mb_hcm_config *hcm = &snapshot->listeners[i].hcm;
+        for (uint32_t j = 0; j < hcm->access_log_count; j++) {
+            const mb_access_log_config *log = &hcm->access_logs[j];
+            int error;
+            if (mb_log_files_open(&server->logs, log->sink, log->path, &error) == NULL) {
+                mb_text_format(faults,
+                               "listeners[%u].hcm.access_logs[%u].path: cannot open %s: %s\n", i, j,
+                               log->path, strerror(error));
+                return MB_ECONFIG;
+            }
+        }
+    }
+    return MB_OK;
+}
+
+static int plan_listener(mb_server *server, mb_snapshot *snapshot, uint32_t i, listener_plan *plan,
+                         mb_text *faults) {
+    const mb_listener_config *config = &snapshot->listeners[i];
+    mb_ingress *ingress = find_ingress(server, config);
+    if (ingress != NULL) {
+        mb_http_metrics probe; /* so that nothing can fail later */
+        plan->ingresses[i] = ingress;
+        return mb_http_metrics_define(
+            server->worker.stats, config->hcm.stat_prefix,
+            config->stat_prefix.len > 0 ? config->stat_prefix : MB_SLICE_LIT("-"), &probe);
+    }
+    int error = 0;
+    ingress = mb_ingress_new(server, &server->worker, snapshot, config, &error);
+    if (ingress == NULL) {
+        char address[MB_ADDRESS_TEXT_BYTES];
+        size_t len = mb_address_text(&config->address, address);
+        mb_text_format(faults, "listeners[%u].address: cannot listen on %.*s: %s\n", i, (int)len,
+                       address, strerror(error));
+        return MB_ECONFIG;
+    }
+    plan->ingresses[i] = ingress;
+    plan->is_new[i] = true;
+    return MB_OK;
+}
+
+static void drop_new(listener_plan *plan) {
+    for (uint32_t i = 0; i < plan->count; i++) {
+        if (plan->is_new[i]) {
+            mb_ingress_unref(plan->ingresses[i]);
+        }
+    }
+}
+
+/* From here on nothing fails. */
+static void commit(mb_server *server, mb_snapshot *snapshot, const listener_plan *plan) {
+    mb_list before;
+    mb_list_init(&before);
+    mb_list_splice(&before, &server->ingresses);
+    for (uint32_t i = 0; i < plan->count; i++) {
+        mb_ingress *ingress = plan->ingresses[i];
+        if (!plan->is_new[i]) {
+            mb_list_remove(&ingress->node);
+            mb_ingress_configure(ingress, snapshot, &snapshot->listeners[i]);
+        } else if (server->started) {
+            mb_listener_start(ingress->listener);
+        }
+        mb_list_push_back(&server->ingresses, &ingress->node);
+    }
+    mb_list_node *node;
+    while ((node = mb_list_pop_front(&before)) != NULL) {
+        mb_list_push_back(&server->draining, node);
+        mb_ingress_drain(MB_LIST_ENTRY(node, mb_ingress, node));
+    }
+    mb_snapshot_unref(server->snapshot);
+    server->snapshot = snapshot;
+    mb_metric_inc(server->reloads);
+}
+
+static int apply(mb_server *server, mb_slice document, mb_text *faults) {
+    const mb_config_modules modules = {
+        .native = server->native, .added = server->added, .added_count = server->added_count};
+    mb_snapshot *snapshot;
+    int rc =
+        mb_config_build(&server->worker, &modules, server->snapshot, document, &snapshot, faults);
+    if (rc < 0) {
+        return rc;
+    }
+    uint32_t count = snapshot->listener_count;
+    size_t bytes = count * (sizeof(mb_ingress *) + sizeof(bool)) + 1;
+    mb_ingress **ingresses = mb_zalloc(&server->allocator, bytes);
+    if (ingresses == NULL) {
+        mb_snapshot_unref(snapshot);
+        return MB_ENOMEM;
+    }
+    listener_plan plan = {
+        .ingresses = ingresses, .is_new = (bool *)(ingresses + count), .count = count};
+    rc = open_logs(server, snapshot, faults);
+    for (uint32_t i = 0; i < count && rc >= 0; i++) {
+        rc = plan_listener(server, snapshot, i, &plan, faults);
+    }
+    if (rc < 0) {
+        drop_new(&plan);
+        mb_snapshot_unref(snapshot);
+    } else {
+        commit(server, snapshot, &plan);
+    }
+    mb_free(&server->allocator, ingresses, bytes);
+    return rc;
+}
+
+int mb_server_apply(mb_server *server, const char *document, size_t length, char **faults) {
+    mb_text text;
+    mb_text_init(&text, &server->allocator, 1024 * 1024);
+    mb_loop_refresh_time(server->worker.loop);
+    int rc = apply(server, (mb_slice){document, length}, &text);
+    if (rc < 0) {
+        mb_metric_inc(server->reload_failures);
+    }
+    *faults = NULL;
+    if (rc < 0 && text.len > 0) {
+        mb__server_text_out(mb_text_view(&text), faults);
+    }
+    mb_text_fini(&text);
+    return rc;
+}
+
+int mb_server_start(mb_server *server) {
+    server->started = true;
+    mb_metric_set(server->live, 1);
+    MB_LIST_FOREACH(&server->ingresses, node) {
+        int rc = mb_listener_start(MB_LIST_ENTRY(node, mb_ingress, node)->listener);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    return MB_OK;
+}
