@@ -81,7 +81,8 @@ void mb_stream_local_reply_with(mb_stream *stream, uint32_t flag, const mb_local
     mb_metric_inc(stream->worker->metrics.local_replies);
     mb__side_abort(stream, MB_REQUEST);
     abort_terminal(stream);
-    bool begun = stream->side[MB_RESPONSE].have_headers;
+    /* Filters that never saw the request are not shown an answer to it either. */
+    bool begun = stream->side[MB_RESPONSE].have_headers || !stream->side[MB_REQUEST].have_headers;
     mb_buffer body;
     mb_buffer_init(&body, stream->worker->slabs);
     int rc = fill_reply_headers(stream, reply);

@@ -77,6 +77,7 @@ typedef struct mb_route_choice {
     const struct mb_route *route; /* NULL: none matched */
     mb_slice name, virtual_host;
     const mb_chain_override *overrides; /* one an entry of the chain, or NULL */
+    uint64_t random; /* decides between weighted clusters, here and in the router */
 } mb_route_choice;
 
 /* What the connection manager does for its streams. */
@@ -155,6 +156,7 @@ struct mb_stream {
     mb_worker *worker;
     const mb_stream_ops *ops;
     void *owner; /* the connection of the connection manager */
+    mb_list_node owner_node; /* in its list of streams */
     const mb_chain *chain;
     mb_filter_slot *slots;        /* chain->count, in the arena */
     struct mb_snapshot *snapshot; /* one reference, kept to the end */

@@ -10,7 +10,6 @@
 
 /* Chunks of free arenas that a worker keeps: 4 MiB. */
 #define ARENA_CHUNKS_KEPT 2048
-#define READ_BUDGET_BYTES (1024u * 1024u)
 
 static void end_batch(mb_task *task) {
     mb_worker *worker = MB_LIST_ENTRY(task, mb_worker, batch_task);
@@ -72,15 +71,13 @@ int mb_worker_init(mb_worker *worker, const mb_allocator *allocator, const mb_cl
         mb_worker_fini(worker);
         return MB_ENOMEM;
     }
-    worker->net = (mb_net){.allocator = allocator,
-                           .loop = worker->loop,
-                           .slabs = worker->slabs,
-                           .read_budget_bytes = READ_BUDGET_BYTES};
+    mb_net_init(&worker->net, allocator, worker->loop, worker->slabs);
     return MB_OK;
 }
 
 void mb_worker_fini(mb_worker *worker) {
     mb_stream_table_fini(worker);
+    mb_net_fini(&worker->net);
     if (worker->loop != NULL) {
         mb_loop_free(worker->loop);
         worker->loop = NULL;
