@@ -116,18 +116,16 @@ static size_t instance_length(mb_slice text) {
     static const char *const starts[] = {".downstream_", ".upstream_", ".membership_", ".update_",
                                          ".http.",       ".circuit_",  ".no_route",    ".lb_",
                                          ".rq_",         ".external.", ".internal.",   ".retry"};
-    size_t best = text.len;
-    for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
-        const char *at = memmem(text.ptr, text.len, starts[i], strlen(starts[i]));
-        if (at != NULL && (size_t)(at - text.ptr) < best) {
-            best = (size_t)(at - text.ptr);
+    for (size_t at = 0; at < text.len; at++) {
+        mb_slice from = mb_slice_skip(text, at);
+        for (size_t i = 0; text.ptr[at] == '.' && i < sizeof(starts) / sizeof(starts[0]); i++) {
+            if (mb_slice_starts_with(from, mb_slice_from_c(starts[i]))) {
+                return at;
+            }
         }
     }
-    if (best == text.len) {
-        int64_t dot = mb_slice_rindex(text, '.');
-        best = dot > 0 ? (size_t)dot : text.len;
-    }
-    return best;
+    int64_t dot = mb_slice_rindex(text, '.');
+    return dot > 0 ? (size_t)dot : text.len;
 }
 
 static void take_code(tagged *tag) {
