@@ -3,6 +3,7 @@
 
 #include "base/slice.h"
 #include "http/chars.h"
+#include "http/h1_simd.h"
 #include "http/message.h"
 
 /* Room in the map beyond what came: the proxy and its filters add a few fields. */
@@ -73,9 +74,10 @@ static mb_h1_fault read_connection(parser *p, mb_slice value) {
     return MB_H1_FINE;
 }
 
-static mb_h1_fault append(parser *p, uint32_t token, mb_slice name, mb_slice value) {
-    return mb_headers_append_raw(p->headers, token, name, value) == MB_OK ? MB_H1_FINE
-                                                                          : MB_H1_NO_MEMORY;
+/* Room is there: parse_fields reserved more than there are lines. */
+static inline void append(parser *p, uint32_t token, mb_slice name, mb_slice value) {
+    p->headers->byte_count += (uint32_t)(name.len + value.len + MB_FIELD_EXTRA_BYTES);
+    mb__headers_push(p->headers, token, name, value);
 }
 
 /* Hop-by-hop fields, Host and Content-Length. */
@@ -111,8 +113,11 @@ static mb_h1_fault special_field(parser *p, uint32_t token, mb_slice value) {
         message->host_count += message->host_count < 2;
         return MB_H1_FINE;
     case MB_TOKEN_CONTENT_LENGTH:
-        return mb_headers_has(p->headers, token) ? MB_H1_LENGTH_REPEATED
-                                                 : append(p, token, mb_token_name(token), value);
+        if (mb_headers_has(p->headers, token)) {
+            return MB_H1_LENGTH_REPEATED;
+        }
+        append(p, token, mb_token_name(token), value);
+        return MB_H1_FINE;
     default: /* keep-alive, http2-settings: of no use to us */
         return MB_H1_FINE;
     }
@@ -120,12 +125,16 @@ static mb_h1_fault special_field(parser *p, uint32_t token, mb_slice value) {
 
 /* -- field lines ---------------------------------------------------------------------------- */
 
+static inline bool is_space(char c) {
+    return c == ' ' || c == '\t';
+}
+
 /* A name ended at something else than a colon. */
 static mb_h1_fault name_fault(const char *at, size_t name_len, size_t line_len) {
     if (name_len == line_len) {
         return MB_H1_FIELD_NO_COLON;
     }
-    if (at[name_len] == ' ' || at[name_len] == '\t') {
+    if (is_space(at[name_len])) {
         return name_len == 0 ? MB_H1_FIELD_LEADING_SPACE : MB_H1_FIELD_NAME_SPACE;
     }
     return MB_H1_FIELD_NAME;
@@ -135,25 +144,39 @@ static bool has_underscore(mb_slice name) {
     return memchr(name.ptr, '_', name.len) != NULL;
 }
 
+static inline mb_slice trim_value(const char *at, const char *end) {
+    while (at < end && is_space(*at)) {
+        at++;
+    }
+    while (at < end && is_space(end[-1])) {
+        end--;
+    }
+    return (mb_slice){at, (size_t)(end - at)};
+}
+
 /* Cuts line `index` into a lower-case name and a value. */
-static mb_h1_fault split_field(const parser *p, uint32_t index, mb_slice *name, mb_slice *value) {
+static inline mb_h1_fault split_field(const parser *p, uint32_t index, mb_slice *name,
+                                      mb_slice *value) {
     const mb_h1_lines *lines = p->lines;
     uint32_t start = index == 0 ? 0 : lines->ends[index - 1] + 2;
     char *at = p->base + start;
     size_t len = lines->ends[index] - start;
-    bool upper = false;
-    /* Up to the end of the section: a scan is faster when it may read beyond the line, and it
-     * stops at the CR in any case. */
-    size_t name_len = lines->scan->token_case(at, lines->scanned - start, &upper);
+    /* Up to the end of the section: there is nearly always a whole vector to read, and the CR
+     * stops it in any case. */
+    size_t name_len = mb__name_lower(at, lines->scanned - start);
 
+    if (at[name_len] != ':') {
+        size_t rest = lines->scanned - start - name_len;
+        size_t more = lines->scan->token(at + name_len, rest);
+
+        lines->scan->lower(at + name_len, more);
+        name_len += more;
+    }
     if (name_len == 0 || at[name_len] != ':') {
         return name_len == 0 && at[0] == ':' ? MB_H1_FIELD_NAME : name_fault(at, name_len, len);
     }
-    if (upper) {
-        lines->scan->lower(at, name_len);
-    }
     *name = (mb_slice){at, name_len};
-    *value = mb_slice_trim_ows((mb_slice){at + name_len + 1, len - name_len - 1});
+    *value = trim_value(at + name_len + 1, at + len);
     return MB_H1_FINE;
 }
 
@@ -166,32 +189,30 @@ static mb_h1_fault parse_field(parser *p, uint32_t index) {
         return fault;
     }
     token = mb_token_find(name);
-    if (token != MB_TOKEN_NONE) {
-        return token <= MB_TOKEN_CONTENT_LENGTH ? special_field(p, token, value)
-                                                : append(p, token, name, value);
+    if (token != MB_TOKEN_NONE && token <= MB_TOKEN_CONTENT_LENGTH) {
+        return special_field(p, token, value);
     }
-    if ((p->options->reject_underscores || p->options->drop_underscores) && has_underscore(name)) {
+    if (token == MB_TOKEN_NONE &&
+        (p->options->reject_underscores || p->options->drop_underscores) && has_underscore(name)) {
         return p->options->reject_underscores ? MB_H1_UNDERSCORE : MB_H1_FINE;
     }
-    return append(p, token, name, value);
+    append(p, token, name, value);
+    return MB_H1_FINE;
 }
 
 /* The end of a head: takes out what Connection named, puts back what travels on. */
-static mb_h1_fault finish_fields(parser *p) {
+static void finish_fields(parser *p) {
     mb_h1_message *message = p->message;
 
     for (uint32_t i = 0; i < message->nominated_count; i++) {
         mb_headers_remove(p->headers, message->nominated[i]);
     }
-    if (message->te_trailers && !message->is_response &&
-        append(p, MB_TOKEN_TE, mb_token_name(MB_TOKEN_TE), MB_SLICE_LIT("trailers")) !=
-            MB_H1_FINE) {
-        return MB_H1_NO_MEMORY;
+    if (message->te_trailers && !message->is_response) {
+        append(p, MB_TOKEN_TE, mb_token_name(MB_TOKEN_TE), MB_SLICE_LIT("trailers"));
     }
     if (message->trailer.ptr != NULL && p->options->enable_trailers) {
-        return append(p, MB_TOKEN_TRAILER, mb_token_name(MB_TOKEN_TRAILER), message->trailer);
+        append(p, MB_TOKEN_TRAILER, mb_token_name(MB_TOKEN_TRAILER), message->trailer);
     }
-    return MB_H1_FINE;
 }
 
 static mb_h1_fault parse_fields(parser *p) {
@@ -205,7 +226,8 @@ static mb_h1_fault parse_fields(parser *p) {
             return fault;
         }
     }
-    return finish_fields(p);
+    finish_fields(p);
+    return MB_H1_FINE;
 }
 
 /* -- start lines ---------------------------------------------------------------------------- */

@@ -125,7 +125,7 @@ int mb__h1_send_trailers(mb_codec *codec, mb_codec_stream *stream, const mb_head
     }
     if (h1->sending == MB_H1_SEND_CHUNKED) {
         rc = h1->options.enable_trailers && trailers->count != 0
-                 ? mb_h1_write_trailers(out, h1->lines.scan, trailers)
+                 ? mb_h1_write_trailers(out, trailers)
                  : mb_buffer_append(out, MB_SLICE_LIT("0\r\n\r\n"));
     }
     if (rc == MB_OK) {

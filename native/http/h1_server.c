@@ -119,7 +119,7 @@ static int send_headers(mb_codec *codec, mb_codec_stream *stream, const mb_heade
     head.no_length = status == 204;
     head.close = !h1->persistent;
     head.keep_alive = stream->http_10;
-    rc = mb_h1_write_response(out, h1->lines.scan, &head);
+    rc = mb_h1_write_response(out, &head);
     if (rc == MB_OK) {
         mb__h1_head_sent(h1, sending, end_stream);
     }
@@ -139,7 +139,7 @@ static int send_informational(mb_codec *codec, mb_codec_stream *stream, const mb
         return MB_EINVAL;
     }
     /* HTTP/1.0 has no 1xx: RFC 9110 15.2. */
-    return stream->http_10 ? MB_OK : mb_h1_write_response(out, h1->lines.scan, &head);
+    return stream->http_10 ? MB_OK : mb_h1_write_response(out, &head);
 }
 
 /* Streams begin with requests. */

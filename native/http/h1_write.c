@@ -2,7 +2,7 @@
 #include "http/h1_write.h"
 
 #include "base/slice.h"
-#include "http/chars.h"
+#include "http/h1_simd.h"
 #include "http/message.h"
 #include "http/status.h"
 
@@ -83,11 +83,11 @@ static void put_framing(writer *w, const mb_h1_head *head) {
 }
 
 /* True when the text is exactly `lines` lines that are not empty, and then an empty one. */
-static bool has_lines(const mb_scan_ops *scan, const char *at, size_t len, uint32_t lines) {
+static bool has_lines(const char *at, size_t len, uint32_t lines) {
     const char *end = at + len;
 
     for (;;) {
-        size_t line = scan->value(at, (size_t)(end - at));
+        size_t line = mb__text_length(at, (size_t)(end - at));
 
         if ((size_t)(end - at) < line + 2 || at[line] != '\r' || at[line + 1] != '\n') {
             return false;
@@ -103,11 +103,11 @@ static bool has_lines(const mb_scan_ops *scan, const char *at, size_t len, uint3
 }
 
 /* Checks what was written since `start` and makes it part of `out`. */
-static int finish(mb_buffer *out, const mb_scan_ops *scan, const writer *w, const char *start) {
+static int finish(mb_buffer *out, const writer *w, const char *start) {
     size_t len = (size_t)(w->at - start);
 
     /* The empty line counts in `lines`. */
-    if (!has_lines(scan, start, len, w->lines - 1)) {
+    if (!has_lines(start, len, w->lines - 1)) {
         mb_buffer_commit(out, 0);
         return MB_EINVAL;
     }
@@ -141,10 +141,10 @@ int mb_h1_write_request(mb_buffer *out, const mb_scan_ops *scan, const mb_h1_hea
     put_fields(&w, headers, head->no_length);
     put_framing(&w, head);
     end_line(&w);
-    return finish(out, scan, &w, start);
+    return finish(out, &w, start);
 }
 
-int mb_h1_write_response(mb_buffer *out, const mb_scan_ops *scan, const mb_h1_head *head) {
+int mb_h1_write_response(mb_buffer *out, const mb_h1_head *head) {
     const mb_headers *headers = head->headers;
     uint32_t status = mb_http_status(headers);
     writer w = {NULL, 0};
@@ -164,10 +164,10 @@ int mb_h1_write_response(mb_buffer *out, const mb_scan_ops *scan, const mb_h1_he
     put_fields(&w, headers, head->no_length);
     put_framing(&w, head);
     end_line(&w);
-    return finish(out, scan, &w, start);
+    return finish(out, &w, start);
 }
 
-int mb_h1_write_trailers(mb_buffer *out, const mb_scan_ops *scan, const mb_headers *trailers) {
+int mb_h1_write_trailers(mb_buffer *out, const mb_headers *trailers) {
     writer w = {NULL, 0};
     char *start;
 
@@ -178,5 +178,5 @@ int mb_h1_write_trailers(mb_buffer *out, const mb_scan_ops *scan, const mb_heade
     put_line(&w, MB_SLICE_LIT("0"));
     put_fields(&w, trailers, true);
     end_line(&w);
-    return finish(out, scan, &w, start);
+    return finish(out, &w, start);
 }

@@ -26,8 +26,8 @@ typedef struct mb_h1_head {
 /* MB_OK, MB_ENOMEM, or MB_EINVAL: no method, path or status, or a byte that would end a line. On
  * failure `out` is as it was. */
 int mb_h1_write_request(mb_buffer *out, const mb_scan_ops *scan, const mb_h1_head *head);
-int mb_h1_write_response(mb_buffer *out, const mb_scan_ops *scan, const mb_h1_head *head);
+int mb_h1_write_response(mb_buffer *out, const mb_h1_head *head);
 /* The last chunk, the trailers, and the empty line. */
-int mb_h1_write_trailers(mb_buffer *out, const mb_scan_ops *scan, const mb_headers *trailers);
+int mb_h1_write_trailers(mb_buffer *out, const mb_headers *trailers);
 
 #endif

@@ -14,8 +14,6 @@
 #define FIRST_CAPACITY 16u
 /* What `first` can number. */
 #define FIELDS_MAX 65535u
-/* Beside name and value a field takes ": " and CRLF on the wire. */
-#define FIELD_EXTRA_BYTES 4u
 
 void mb_headers_init(mb_headers *headers, mb_arena *arena) {
     memset(headers, 0, sizeof *headers);
@@ -43,14 +41,10 @@ int mb_headers_reserve(mb_headers *headers, uint32_t fields) {
     return MB_OK;
 }
 
-/* Puts the index-th field at the end of its token's chain. */
-static void link_field(mb_headers *headers, uint32_t index, uint32_t token) {
+/* Puts the index-th field at the end of its token's chain, which is not empty. */
+void mb__headers_link(mb_headers *headers, uint32_t index, uint32_t token) {
     uint32_t at = headers->first[token];
 
-    if (at == 0) {
-        headers->first[token] = (uint16_t)(index + 1);
-        return;
-    }
     while (headers->fields[at - 1].next != 0) {
         at = headers->fields[at - 1].next;
     }
@@ -78,9 +72,7 @@ static void rebuild_index(mb_headers *headers) {
 }
 
 int mb_headers_append_raw(mb_headers *headers, uint32_t token, mb_slice name, mb_slice value) {
-    mb_field *field;
-
-    if (name.len + value.len > UINT32_MAX - FIELD_EXTRA_BYTES - headers->byte_count) {
+    if (name.len + value.len > UINT32_MAX - MB_FIELD_EXTRA_BYTES - headers->byte_count) {
         return MB_ENOMEM;
     }
     if (headers->count == headers->capacity) {
@@ -93,16 +85,8 @@ int mb_headers_append_raw(mb_headers *headers, uint32_t token, mb_slice name, mb
             return MB_ENOMEM;
         }
     }
-    field = &headers->fields[headers->count];
-    field->name = token == MB_TOKEN_NONE ? name : mb_token_name(token);
-    field->value = value;
-    field->token = token;
-    field->next = 0;
-    if (token != MB_TOKEN_NONE) {
-        link_field(headers, headers->count, token);
-    }
-    headers->count++;
-    headers->byte_count += (uint32_t)(name.len + value.len + FIELD_EXTRA_BYTES);
+    mb__headers_push(headers, token, name, value);
+    headers->byte_count += (uint32_t)(name.len + value.len + MB_FIELD_EXTRA_BYTES);
     return MB_OK;
 }
 
@@ -127,7 +111,7 @@ void mb_headers_remove_if(mb_headers *headers, bool (*drop)(void *ctx, const mb_
 
         if (drop(ctx, field)) {
             headers->byte_count -=
-                (uint32_t)(field->name.len + field->value.len + FIELD_EXTRA_BYTES);
+                (uint32_t)(field->name.len + field->value.len + MB_FIELD_EXTRA_BYTES);
             continue;
         }
         if (kept != i) {

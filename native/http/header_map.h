@@ -15,6 +15,9 @@
 #include "http/token.h"
 #include <moebridge/filter.h>
 
+/* Beside name and value a field takes ": " and CRLF on the wire. */
+#define MB_FIELD_EXTRA_BYTES 4u
+
 typedef struct mb_field {
     mb_slice name;  /* lower-case; for a known name the token's own constant text */
     mb_slice value; /* without surrounding white space */
@@ -40,6 +43,26 @@ int mb_headers_reserve(mb_headers *headers, uint32_t fields);
 /* For codecs: appends a field that is already valid and lower-case; nothing is copied. `token`
  * as from `mb_token_find`. MB_OK or MB_ENOMEM. */
 int mb_headers_append_raw(mb_headers *headers, uint32_t token, mb_slice name, mb_slice value);
+void mb__headers_link(mb_headers *headers, uint32_t index, uint32_t token);
+/* The same where room is reserved: the parser's way. `byte_count` is the caller's to add to. */
+static inline void mb__headers_push(mb_headers *headers, uint32_t token, mb_slice name,
+                                    mb_slice value) {
+    uint32_t index = headers->count++;
+
+    headers->fields[index] = (mb_field){
+        .name = token == MB_TOKEN_NONE ? name : mb__token_names[token],
+        .value = value,
+        .token = token,
+        .next = 0,
+    };
+    if (token != MB_TOKEN_NONE) {
+        if (headers->first[token] == 0) {
+            headers->first[token] = (uint16_t)(index + 1);
+        } else {
+            mb__headers_link(headers, index, token);
+        }
+    }
+}
 
 /* `host` is never a field: it is `:authority`, and the checked operations below treat the name
  * "host" as that pseudo-header. */

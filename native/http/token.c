@@ -8,9 +8,9 @@
 
 static const uint8_t token_slots[1u << MB_TOKEN_SLOT_BITS] = {MB_TOKEN_SLOTS};
 
-static const mb_slice token_names[MB_TOKEN_COUNT] = {[MB_TOKEN_NONE] = {"", 0},
+const mb_slice mb__token_names[MB_TOKEN_COUNT] = {[MB_TOKEN_NONE] = {"", 0},
 #define MB_TOKEN_NAME(id, text) [MB_TOKEN_##id] = {text, sizeof(text) - 1},
-                                                     MB_TOKEN_LIST(MB_TOKEN_NAME)
+                                                  MB_TOKEN_LIST(MB_TOKEN_NAME)
 #undef MB_TOKEN_NAME
 };
 
@@ -87,15 +87,15 @@ uint32_t mb_token_find(mb_slice name) {
         return MB_TOKEN_NONE;
     }
     token = token_slots[hash_name(name)];
-    if (token_names[token].len != name.len ||
-        !same_text(token_names[token].ptr, name.ptr, name.len)) {
+    if (mb__token_names[token].len != name.len ||
+        !same_text(mb__token_names[token].ptr, name.ptr, name.len)) {
         return MB_TOKEN_NONE;
     }
     return token;
 }
 
 mb_slice mb_token_name(uint32_t token) {
-    return token_names[token < MB_TOKEN_COUNT ? token : MB_TOKEN_NONE];
+    return mb__token_names[token < MB_TOKEN_COUNT ? token : MB_TOKEN_NONE];
 }
 
 mb_pseudo mb_pseudo_find(mb_slice name) {
@@ -115,5 +115,5 @@ mb_pseudo mb_pseudo_find(mb_slice name) {
 }
 
 mb_slice mb_pseudo_name(mb_pseudo which) {
-    return (unsigned)which < MB_PSEUDO_COUNT ? pseudo_names[which] : token_names[MB_TOKEN_NONE];
+    return (unsigned)which < MB_PSEUDO_COUNT ? pseudo_names[which] : mb__token_names[MB_TOKEN_NONE];
 }

@@ -32,6 +32,8 @@ typedef enum mb_pseudo {
 
 /* The token of a lower-case name, or MB_TOKEN_NONE. */
 uint32_t mb_token_find(mb_slice name);
+/* mb_token_name without the check. */
+extern const mb_slice mb__token_names[MB_TOKEN_COUNT];
 /* The name of a token; an empty slice for MB_TOKEN_NONE and for what is no token. Constant
  * memory, NUL-terminated. */
 mb_slice mb_token_name(uint32_t token);
