@@ -1,7 +1,7 @@
 /*
  * Round robin. With equal weights an index goes round. With unequal ones each host has a deadline,
  * the earliest is taken and comes again 1/weight later: a heap, O(log n) a pick, and even shares in
- * every stretch of picks (nginx's smooth variant gives the same order at O(n)).
+ * every stretch of picks, without bursts.
  */
 #include "upstream/balancer.h"
 
@@ -86,7 +86,9 @@ static int update(mb_balancer *balancer, mb_upstream_host *const *hosts, uint32_
             return MB_ENOMEM;
         }
         for (uint32_t i = 0; i < count; i++) {
-            heap[i] = (heap_entry){1.0 / hosts[i]->weight, i, hosts[i]};
+            /* Each begins at another part of its own interval, or a heavy host would have all its
+             * turns before the light ones have their first. */
+            heap[i] = (heap_entry){(i + 1.0) / (count + 1.0) / hosts[i]->weight, i, hosts[i]};
         }
         for (uint32_t i = count / 2; i > 0; i--) {
             sift_down(heap, count, i - 1);

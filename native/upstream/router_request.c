@@ -140,12 +140,18 @@ static int rewrite_host(mb_router_state *state) {
     mb_slice hostname;
     int rc;
 
-    if (!state->route->auto_host_rewrite || state->retried) {
+    if (!state->route->auto_host_rewrite) {
         return MB_OK;
     }
     rc = mb_arena_dup(&stream->arena, state->request.host->hostname, &hostname);
     if (rc != MB_OK) {
         return rc;
+    }
+    if (state->retried) { /* x-forwarded-host is there already */
+        if (hostname.len > 0) {
+            mb_headers_set_pseudo(&stream->headers[MB_REQUEST], MB_PSEUDO_AUTHORITY, hostname);
+        }
+        return MB_OK;
     }
     return mb_route_rewrite_host(state->route, hostname, !state->config->suppress_envoy_headers,
                                  &stream->headers[MB_REQUEST]);
