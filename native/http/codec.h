@@ -44,8 +44,8 @@ typedef struct mb_codec_stream {
                            * or leaves NULL: then they are copied to the map's arena */
     mb_headers *trailers; /* where it puts trailers; owner sets it */
     mb_buffer *body;      /* where it puts body pieces before `on_body`; owner sets it */
-    bool head_request;    /* client side: the request was HEAD, the response has no body */
-    bool connect_request; /* client side: CONNECT (a 2xx starts a tunnel) */
+    bool head_request;    /* the request is HEAD, the response has no body; codec sets it */
+    bool connect_request; /* CONNECT (a 2xx starts a tunnel); codec sets it. HTTP/1 refuses it */
     bool http_10;         /* the peer's message came as HTTP/1.0; codec sets it */
     bool upgrade_request; /* server side: asks for another protocol than h2c; codec sets it.
                            * Upgrades are not spoken yet: the owner answers 403 */
@@ -58,7 +58,8 @@ typedef struct mb_codec_events {
     /* The head is complete and in `stream->headers`. Hop-by-hop fields and those that Connection
      * names are gone by then (message.h), except `te: trailers`, and `trailer` where trailers are
      * passed on. `expect` stays: the owner answers it or sends it on. `:scheme` is set only by a
-     * target in absolute-form. The owner may free the stream in any event with `end_stream`. */
+     * target in absolute-form. A stream may be freed, in an event too, once both sides have ended
+     * or it was reset. */
     void (*on_headers)(void *owner, mb_codec_stream *stream, bool end_stream);
     /* Client: a 1xx other than 101; `stream->headers` holds it and is cleared afterwards. */
     void (*on_informational)(void *owner, mb_codec_stream *stream);
@@ -68,10 +69,11 @@ typedef struct mb_codec_events {
     void (*on_trailers)(void *owner, mb_codec_stream *stream);
     /* The peer ended the stream abruptly (or the connection, within the stream). */
     void (*on_reset)(void *owner, mb_codec_stream *stream, mb_reset_reason reason);
-    /* The connection can carry nothing more. `stream` is the one it happened in, or NULL: before
-     * a stream began, or bytes that belong to none (a client whose upstream says too much). A
-     * server owner answers with `error->status` and closes: where no response head was sent, the
-     * codec still takes `send_headers` and `send_body` of that stream. Last event of the codec. */
+    /* The connection can carry nothing more. A server's `stream` is the one it happened in, begun
+     * for the purpose if need be, so that it can be answered and logged like others: unless a head
+     * was sent before, the codec still takes `send_headers` and `send_body` of it, and the owner
+     * closes afterwards. NULL: `on_begin` gave none; on a client also: bytes that belong to no
+     * response (what was received before them stays good). Last event of the codec. */
     void (*on_error)(void *owner, mb_codec_stream *stream, const mb_protocol_error *error);
 } mb_codec_events;
 
@@ -80,11 +82,18 @@ typedef struct mb_codec_vtable {
     /* Parses what it can of `in`, draining it, with events. Returns MB_OK (all consumed or more
      * input needed), MB_EAGAIN (paused or waiting for the owner: call again later), MB_EPROTO. */
     int (*receive)(mb_codec *codec, mb_buffer *in);
-    /* The peer will send no more. Ends a response framed by close; resets a cut message. */
+    /* The peer will send no more. Ends a response framed by close; resets a cut message. A server
+     * can still answer a request that is complete. Call it when nothing is left in `in` that
+     * `receive` could take: it ends what it finds open. */
     void (*receive_end)(mb_codec *codec);
     /* Each appends to `out`. MB_OK, MB_ENOMEM, MB_EINVAL (a byte that would break the framing),
      * MB_EPHASE. `data` is emptied. A body that does not match its content-length is refused
-     * with MB_EPROTO before a wrong byte is written. */
+     * with MB_EPROTO before a wrong byte is written; the owner then resets the stream. The body of
+     * a response that can't have one (HEAD, 204, 304) is taken and dropped, its content-length is
+     * kept (204: dropped). After MB_ENOMEM from `send_body` the connection must be closed.
+     * HTTP/1: `connection` and framing fields in the map are left out, the codec writes its own; a
+     * response whose head goes out before its request has ended closes the connection, and what
+     * still comes of that request is dropped without events. */
     int (*send_headers)(mb_codec *codec, mb_codec_stream *stream, const mb_headers *headers,
                         bool end_stream, mb_buffer *out);
     int (*send_informational)(mb_codec *codec, mb_codec_stream *stream, const mb_headers *headers,
