@@ -138,7 +138,9 @@ def main() -> int:
     text = render()
     if sys.argv[1:] == ["--check"]:
         if OUTPUT.read_text(encoding="ascii") != text:
-            print("native/http/token_table.h is not what tools/gen_tokens.py makes", file=sys.stderr)
+            print(
+                "native/http/token_table.h is not what tools/gen_tokens.py makes", file=sys.stderr
+            )
             return 1
         return 0
     OUTPUT.write_text(text, encoding="ascii")
