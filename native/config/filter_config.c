@@ -51,7 +51,7 @@ static mb_module_ref *added_module(const mb_config_modules *modules, mb_slice na
 }
 
 static void release_module(void *module) {
-    mb_module_unref(module);
+    mb_module_release(module);
 }
 
 /* A library stays loaded as long as the snapshot, though no filter of it may have been made. */
@@ -62,7 +62,7 @@ static mb_module_ref *load_module(mb_builder *builder, const mb_doc *doc, mb_sli
         return NULL;
     }
     mb_text_clear(&builder->scratch);
-    int result = mb_module_load(builder->worker, name, &module, &builder->scratch);
+    int result = mb_module_load(builder->worker, name, &builder->scratch, &module);
     if (result == MB_ENOMEM || builder->scratch.status == MB_ENOMEM) {
         builder->reader.status = MB_ENOMEM;
     } else if (result != MB_OK) {

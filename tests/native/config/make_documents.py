@@ -54,7 +54,10 @@ def minimal() -> m.Config:
     hcm = m.Hcm(
         stat_prefix="ingress",
         route_config=m.RouteConfig(virtual_hosts=hosts),
-        http_filters=[m.HttpFilter(name="probe", module="python", filter="probe", config=7), ROUTER],
+        http_filters=[
+            m.HttpFilter(name="probe", module="python", filter="probe", config=7),
+            ROUTER,
+        ],
     )
     return m.Config(
         listeners=[m.Listener(name="main", host="127.0.0.1", port=0, hcm=hcm)],
@@ -70,7 +73,9 @@ def _routes() -> list[m.Route]:
         span,
     ]
     weighted = [
-        m.ClusterTarget(name="backend", weight=30, per_filter={"probe": m.PerFilter(disabled=True)}),
+        m.ClusterTarget(
+            name="backend", weight=30, per_filter={"probe": m.PerFilter(disabled=True)}
+        ),
         m.ClusterTarget(name="names", weight=70, headers=CHANGES, host_rewrite_literal="w.test"),
     ]
     return [

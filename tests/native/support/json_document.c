@@ -117,10 +117,9 @@ static const char *put_items(const char *at, bool map, mb_text *out) {
 }
 
 static const char *put_value(const char *at, mb_text *out) {
-    static const char bin[] = "{\"$bin\":", raw[] = "{\"$raw\":";
-    bool is_raw = strncmp(at, raw, sizeof(raw) - 1) == 0;
-    if (is_raw || strncmp(at, bin, sizeof(bin) - 1) == 0) {
-        return put_special(at + sizeof(bin) - 1, strchr(at, '}') + 1, is_raw, out);
+    /* {'$bin':'...'} or {'$raw':'...'} */
+    if (strncmp(at, "{'$", 3) == 0) {
+        return put_special(at + 8, strchr(at, '}') + 1, at[3] == 'r', out);
     }
     switch (*at) {
     case '{':

@@ -2,9 +2,9 @@
  * Configuration documents for tests, written as JSON: msgpack that can be read and edited in place.
  *
  *     mb_text document;
- *     json_document(&document, config_minimal, "\"port\":80", "\"port\":\"eighty\"", NULL);
+ *     json_document(&document, config_minimal, "'port':80", "'port':'eighty'", NULL);
  *
- * Single quotes do for double ones; {"$bin": "abc"} is bin, {"$raw": "c1"} the bytes themselves.
+ * Single quotes do for double ones; {'$bin':'abc'} is bin, {'$raw':'c1'} the bytes themselves.
  */
 #ifndef MBTEST_JSON_DOCUMENT_H
 #define MBTEST_JSON_DOCUMENT_H
