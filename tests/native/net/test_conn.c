@@ -324,6 +324,20 @@ MB_TEST(failed_write_leaves_the_early_answer_readable) {
     tear_down(&b);
 }
 
+MB_TEST(closed_connection_that_a_child_still_holds_gets_no_event) {
+    bench b;
+    set_up(&b);
+    int copy = dup(b.conn->io.fd); /* as in a child between fork and exec */
+    mb_conn_free(b.conn);
+    b.owner.conn = NULL;
+    world_turn(&b.world);
+    peer_send(&b, "to nobody");
+    world_turn(&b.world);
+    CHECK_LOG(&b.owner, "");
+    close(copy);
+    tear_down(&b);
+}
+
 static void stop_when_all(owner *self, mb_conn *conn) {
     (void)conn;
     self->data = self->length >= 4096 * KIB;

@@ -52,6 +52,16 @@ MB_TEST(short_read_ends_the_drain_without_asking_again) {
     tear_down(&b);
 }
 
+MB_TEST(read_that_is_large_but_short_ends_the_drain_too) {
+    bench b;
+    set_up(&b);
+    SCRIPT_READS(&b.transport, 20000);
+    ready(&b);
+    CHECK_LOG(&b.owner, "data:20000 ");
+    MB_CHECK_EQ_INT(b.transport.read_calls, 1);
+    tear_down(&b);
+}
+
 MB_TEST(hangup_makes_it_read_on_past_a_short_read_until_the_end) {
     bench b;
     set_up(&b);

@@ -166,6 +166,13 @@ static void free_it(owner *self, mb_conn *conn) {
     mb_conn_free(conn);
 }
 
+static void queue_all_and_free_it(owner *self, mb_conn *conn) {
+    mb_conn_read_again(conn);
+    owner_send(self, "more", 4);
+    mb_conn_end_write(conn);
+    free_it(self, conn);
+}
+
 MB_TEST(freeing_in_on_above_high_and_in_on_below_low_is_safe) {
     bench b;
     set_up(&b);
@@ -177,11 +184,13 @@ MB_TEST(freeing_in_on_above_high_and_in_on_below_low_is_safe) {
     MB_CHECK_EQ_INT(b.transport.write_calls, 0);
     tear_down(&b);
     set_up(&b);
-    b.owner.on_low = free_it;
+    b.owner.on_low = queue_all_and_free_it;
     mb_conn_set_watermark(b.conn, 10);
     owner_send_pattern(&b.owner, 11);
     world_turn(&b.world);
     CHECK_LOG(&b.owner, "high low ");
+    world_turn(&b.world); /* what was queued went with it */
+    MB_CHECK_EQ_INT(b.transport.write_calls, 1);
     tear_down(&b);
 }
 

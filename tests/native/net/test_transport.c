@@ -151,6 +151,17 @@ MB_TEST(memory_full_is_eagain_and_reset_is_an_error) {
     tear_down(&e);
 }
 
+MB_TEST(memory_closed_with_unread_bytes_resets_as_a_socket_does) {
+    ends e;
+    set_up_memory(&e, 4);
+    char got[8];
+    queue(&e, "abc", 3);
+    MB_CHECK_EQ_INT(write_a(&e), 3);
+    e.b->vtable->close(e.b, false);
+    MB_CHECK_EQ_INT(e.a->vtable->read(e.a, got, sizeof(got)), MB_EIO);
+    tear_down(&e);
+}
+
 MB_TEST(plain_sends_many_pieces_in_one_write) {
     ends e;
     set_up_plain(&e);
