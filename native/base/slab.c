@@ -102,17 +102,17 @@ int mb_slab_reserve(mb_slab_pool *pool, size_t min_bytes, mb_slab **slab, char *
     if (current != NULL && current->refs == 1) {
         /* Nobody else holds a slice of it. */
         current->used = 0;
-        MB_POISON(current->data, current->capacity);
     }
     if (current == NULL || mb_slab_room(current) < min_bytes) {
         mb_slab *fresh = mb_slab_new(pool, min_bytes);
         if (fresh == NULL) {
             return MB_ENOMEM;
         }
+        pool->current = fresh;
         if (current != NULL) {
             mb_slab_unref(current);
         }
-        pool->current = current = fresh;
+        current = fresh;
     }
     MB_UNPOISON(current->data + current->used, mb_slab_room(current));
     *slab = current;
@@ -287,9 +287,10 @@ void mb_slab_pool_free(mb_slab_pool *pool) {
         return;
     }
     mb_slab_pool_collect(pool);
-    if (pool->current != NULL) {
-        mb_slab_unref(pool->current);
-        pool->current = NULL;
+    mb_slab *current = pool->current;
+    pool->current = NULL;
+    if (current != NULL) {
+        mb_slab_unref(current);
     }
     free_slabs(pool->allocator, pool->free_small);
     free_slabs(pool->allocator, pool->free_large);

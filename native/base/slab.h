@@ -14,6 +14,7 @@
 #ifndef MB_BASE_SLAB_H
 #define MB_BASE_SLAB_H
 
+#include "base/asan.h"
 #include "base/scan.h"
 #include <moebridge/filter.h>
 #include <pthread.h>
@@ -100,7 +101,13 @@ static inline mb_slab *mb_slab_ref(mb_slab *slab) {
 static inline void mb_slab_unref(mb_slab *slab) {
     if (--slab->refs == 0) {
         mb__slab_recycle(slab);
+        return;
     }
+#ifdef MB_HAS_ASAN
+    if (slab->refs == 1 && slab == slab->pool->current) {
+        MB_POISON(slab->data, slab->used); /* only the pool is left: nobody has a slice of it */
+    }
+#endif
 }
 
 /* Takes one counted lease on a slab, whatever the cap says. Worker only. A lease object comes

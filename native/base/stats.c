@@ -1,8 +1,8 @@
 /*
  * Stats: the registry. See stats.h; histograms are in histogram.c.
  *
- * A metric's memory is its registry's arena's: the struct, its name and labels, and the key that
- * finds it: kindless, name and labels joined by bytes that neither may hold unescaped meaning in.
+ * A metric's memory is its registry's arena's: the struct, copies of name and labels, and the key
+ * under which the map finds it, which is name and labels each behind its length.
  */
 #include "base/stats.h"
 

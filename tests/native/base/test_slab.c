@@ -272,6 +272,24 @@ MB_TEST(released_bytes_are_poisoned_and_lent_ones_are_not) {
     mb_slab_pool_free(pool);
     mbtest_alloc_free(memory);
 }
+
+MB_TEST(released_bytes_of_the_current_slab_are_poisoned_at_once) {
+    mbtest_alloc *memory = mbtest_failing_alloc(0);
+    mb_slab_pool *pool = mb_slab_pool_new(&memory->allocator);
+    mb_slab *slab;
+    char *at = reserve(pool, 100, &slab);
+    mb_slab_commit(slab, 50);
+    mb_slab_ref(slab);
+    mb_slab_ref(slab);
+    mb_slab_unref(slab);
+    MB_CHECK(!__asan_address_is_poisoned(at));
+    mb_slab_unref(slab);
+    MB_CHECK(__asan_address_is_poisoned(at) && __asan_address_is_poisoned(at + 40));
+    MB_CHECK(reserve(pool, 100, &slab) == at);
+    MB_CHECK(__asan_region_is_poisoned(at, 100) == NULL);
+    mb_slab_pool_free(pool);
+    mbtest_alloc_free(memory);
+}
 #endif
 
 static int use_everything(mb_allocator *allocator) {
