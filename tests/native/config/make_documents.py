@@ -1,7 +1,7 @@
-"""Writes documents.h: what moebridge.config sends to the core, as JSON for the C tests.
+"""Writes what moebridge.config sends to the core: documents.h for C tests, seeds for fuzz_config.
 
-The C tests read (and spoil) these documents, so that they follow the typed model;
-test_documents.py fails when the model has changed and this was not run again.
+In documents.h it is JSON. The C tests read (and spoil) these documents, so that they follow the
+typed model; test_documents.py fails when the model has changed and this was not run again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import msgspec
 from moebridge.config import filter_model as fm
 from moebridge.config import model as m
 
-TARGET = Path(__file__).with_name("documents.h")
+HERE = Path(__file__).resolve().parent
+HEADER = HERE / "documents.h"
+SEEDS = HERE.parent.parent / "fuzz" / "corpus" / "fuzz_config"
 _LINE = 92
 
 ROUTER = m.HttpFilter(name="router", module="native", filter="router")
@@ -284,5 +286,16 @@ def render() -> str:
     return "\n".join(parts) + "\n"
 
 
+def files() -> dict[Path, bytes]:
+    """All files and what is in them."""
+    return {
+        HEADER: render().encode(),
+        SEEDS / "minimal": m.encode(minimal()),
+        SEEDS / "full": m.encode(full()),
+    }
+
+
 if __name__ == "__main__":
-    TARGET.write_text(render(), encoding="utf-8")
+    for path, content in files().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
