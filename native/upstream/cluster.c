@@ -7,8 +7,7 @@
 #include "upstream/cluster_state.h"
 #include "upstream/strict_dns.h"
 
-/* -- host sets -----------------------------------------------------------------------------------
- */
+/* -- host sets -------------------------------------------------------------------------------- */
 
 static size_t hosts_bytes(uint32_t count) {
     return count * sizeof(mb_upstream_host *);
@@ -142,8 +141,7 @@ static int set_static_hosts(mb_cluster *cluster) {
     return rc < 0 ? rc : MB_OK;
 }
 
-/* -- settings ------------------------------------------------------------------------------------
- */
+/* -- settings --------------------------------------------------------------------------------- */
 
 static int copy_endpoints(mb_arena *arena, mb_cluster_settings *settings) {
     mb_endpoint *copies = mb_arena_alloc(arena, settings->endpoint_count * sizeof *copies);
@@ -214,8 +212,7 @@ static void init_circuit(mb_cluster *cluster) {
     mb_breaker_init(&circuit->retries, limits->max_retries, cluster->stats.rq_retry_open);
 }
 
-/* -- life ----------------------------------------------------------------------------------------
- */
+/* -- life ------------------------------------------------------------------------------------- */
 
 static void destroy(mb_cluster *cluster) {
     const mb_allocator *allocator = cluster->worker->allocator;

@@ -56,8 +56,7 @@ static void on_timer(mb_timer *timer) {
     arm_timer(resolver);
 }
 
-/* -- sockets -------------------------------------------------------------------------------------
- */
+/* -- sockets ---------------------------------------------------------------------------------- */
 
 static void on_socket_ready(mb_io *io, uint32_t events) {
     dns_socket *socket = MB_LIST_ENTRY(io, dns_socket, io);
@@ -125,8 +124,7 @@ static void on_socket_state(void *data, ares_socket_t fd, int readable, int writ
     }
 }
 
-/* -- answers -------------------------------------------------------------------------------------
- */
+/* -- answers ---------------------------------------------------------------------------------- */
 
 /* The address family that this answer is used with; AF_UNSPEC: both. */
 static int used_family(mb_dns_family family, const struct ares_addrinfo_node *nodes) {
@@ -214,8 +212,7 @@ static void on_result(void *data, int status, int timeouts, struct ares_addrinfo
     mb_free(resolver->worker->allocator, lookup, sizeof *lookup);
 }
 
-/* -- asking --------------------------------------------------------------------------------------
- */
+/* -- asking ----------------------------------------------------------------------------------- */
 
 static int open_channel(mb_resolver *resolver, ares_channel *out) {
     const mb_dns_settings *settings = &resolver->settings;

@@ -12,8 +12,7 @@ static mb_cluster *cluster_of(const mb_pool *pool) {
     return pool->host->cluster;
 }
 
-/* -- idle connections ----------------------------------------------------------------------------
- */
+/* -- idle connections ------------------------------------------------------------------------- */
 
 static mb_client *oldest_idle(const mb_pool *pool) {
     mb_list_node *node = mb_list_back(&pool->idle);
@@ -66,8 +65,7 @@ static mb_client *take_idle(mb_pool *pool) {
     return NULL;
 }
 
-/* -- requests that wait --------------------------------------------------------------------------
- */
+/* -- requests that wait ----------------------------------------------------------------------- */
 
 static void enqueue(mb_pool *pool, mb_upstream_request *request) {
     mb_cluster *cluster = cluster_of(pool);
@@ -117,8 +115,7 @@ static void eject_pending(mb_pool *pool, mb_upstream_failure why, mb_slice trans
     }
 }
 
-/* -- connections ---------------------------------------------------------------------------------
- */
+/* -- connections ------------------------------------------------------------------------------ */
 
 static bool may_connect(mb_pool *pool) {
     mb_cluster *cluster = cluster_of(pool);
@@ -156,8 +153,7 @@ void mb__pool_client_gone(mb_pool *pool) {
     connect_more(pool);
 }
 
-/* -- requests ------------------------------------------------------------------------------------
- */
+/* -- requests --------------------------------------------------------------------------------- */
 
 void mb__request_fail(mb_upstream_request *request, mb_upstream_failure why, mb_slice transport) {
     mb_upstream_host *host = request->host;

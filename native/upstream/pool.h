@@ -112,8 +112,7 @@ bool mb_upstream_unsent(const mb_upstream_request *request);
 /* Our end of the connection. NULL when there is none. */
 const mb_address *mb_upstream_local(const mb_upstream_request *request);
 
-/* -- between pool.c and client.c ----------------------------------------------------------------
- */
+/* -- between pool.c and client.c -------------------------------------------------------------- */
 
 /* A client did not connect and is closed: all that waits fails with it. */
 void mb__pool_connect_failed(mb_pool *pool, mb_upstream_failure why, mb_slice transport);

@@ -8,8 +8,7 @@
 #include "base/text.h"
 #include "http/message.h"
 
-/* -- beginning and ending ------------------------------------------------------------------------
- */
+/* -- beginning and ending --------------------------------------------------------------------- */
 
 static void on_timeout(mb_timer *timer) {
     mb_router_state *state = MB_LIST_ENTRY(timer, mb_router_state, timeout);
@@ -51,8 +50,7 @@ void mb__router_done(mb_router_state *state) {
     state->stream->info.upstream_bytes_received += state->request.bytes_received;
 }
 
-/* -- timeouts ------------------------------------------------------------------------------------
- */
+/* -- timeouts --------------------------------------------------------------------------------- */
 
 static void remove_present(mb_headers *headers, uint32_t token) {
     if (mb_headers_has(headers, token)) {
@@ -92,8 +90,7 @@ static void mark_complete(mb_router_state *state) {
     }
 }
 
-/* -- the way -------------------------------------------------------------------------------------
- */
+/* -- the way ---------------------------------------------------------------------------------- */
 
 static void give_up(mb_stream *stream) {
     mb_stream_reset(stream, MB_FLAG_OVERLOAD, MB_SLICE_LIT("out_of_memory"));
@@ -170,8 +167,7 @@ static void forward(mb_router_state *state, const mb_route_choice *choice, bool 
     mb__router_attempt(state);
 }
 
-/* -- the terminal --------------------------------------------------------------------------------
- */
+/* -- the terminal ----------------------------------------------------------------------------- */
 
 static void request_headers(mb_stream *stream, bool end_stream) {
     const mb_route_choice *choice = mb_stream_route(stream);
@@ -255,8 +251,7 @@ const mb_terminal mb_router_terminal = {.name = "router",
                                         .pause_response = pause_response,
                                         .abort = abort_request};
 
-/* -- statistics ----------------------------------------------------------------------------------
- */
+/* -- statistics ------------------------------------------------------------------------------- */
 
 int mb_router_stats_define(mb_stats *registry, mb_slice stat_prefix, mb_router_stats *out) {
     const struct {

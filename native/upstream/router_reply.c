@@ -41,8 +41,7 @@ static void answer(mb_router_state *state, uint32_t flag, const mb_local_reply *
     mb_stream_local_reply_with(state->stream, flag, reply, finalize_response, state);
 }
 
-/* -- before a cluster ----------------------------------------------------------------------------
- */
+/* -- before a cluster ------------------------------------------------------------------------- */
 
 void mb__router_reply_no_route(mb_stream *stream) {
     mb_router_state *state = mb__router_state(stream);
@@ -102,8 +101,7 @@ void mb__router_reply_no_cluster(mb_router_state *state) {
     answer(state, MB_FLAG_NO_CLUSTER, &reply);
 }
 
-/* -- instead of an upstream ----------------------------------------------------------------------
- */
+/* -- instead of an upstream ------------------------------------------------------------------- */
 
 void mb__router_reply_no_host(mb_router_state *state) {
     const mb_local_reply reply = {.status = 503,

@@ -30,8 +30,7 @@ void mb__router_on_pressure(mb_upstream_request *request, bool above) {
     mb_stream_leave(stream);
 }
 
-/* -- what a second attempt needs -----------------------------------------------------------------
- */
+/* -- what a second attempt needs -------------------------------------------------------------- */
 
 static void lose_replay(mb_router_state *state) {
     state->replay_lost = true;
@@ -105,8 +104,7 @@ void mb__router_retry(mb_router_state *state) {
     mb__router_attempt(state);
 }
 
-/* -- sending -------------------------------------------------------------------------------------
- */
+/* -- sending ---------------------------------------------------------------------------------- */
 
 static void on_send_error(mb_router_state *state, int rc) {
     if (rc == MB_EPROTO) {

@@ -83,8 +83,7 @@ static void schedule_retry(dns_target *target) {
     }
 }
 
-/* -- merging -------------------------------------------------------------------------------------
- */
+/* -- merging ---------------------------------------------------------------------------------- */
 
 /* The host set of all targets as they stand. MB_OK, 1: no change, MB_ENOMEM. */
 static int merge(mb_strict_dns *dns) {
@@ -200,8 +199,7 @@ static void on_timer(mb_timer *timer) {
     ask(MB_LIST_ENTRY(timer, dns_target, timer));
 }
 
-/* -- life ----------------------------------------------------------------------------------------
- */
+/* -- life ------------------------------------------------------------------------------------- */
 
 bool mb_strict_dns_answered(const mb_strict_dns *dns) {
     return dns->unanswered == 0;

@@ -90,8 +90,7 @@ uint64_t rig_stat(rig *self, const char *name) {
     return metric == NULL ? 0 : mb_metric_value(metric);
 }
 
-/* -- the upstream --------------------------------------------------------------------------------
- */
+/* -- the upstream ----------------------------------------------------------------------------- */
 
 int rig_accept(rig *self) {
     for (int turns = 0; turns < TURNS_MAX; turns++) {
@@ -184,8 +183,7 @@ void rig_reset(int peer) {
     close(peer);
 }
 
-/* -- the asker -----------------------------------------------------------------------------------
- */
+/* -- the asker -------------------------------------------------------------------------------- */
 
 static void on_ready(mb_upstream_request *request) {
     asker *self = (asker *)request;

@@ -8,8 +8,7 @@
 
 #include <stdio.h>
 
-/* -- the connection manager ----------------------------------------------------------------------
- */
+/* -- the connection manager ------------------------------------------------------------------- */
 
 static exchange *of(mb_stream *stream) {
     return stream->owner;
@@ -109,8 +108,7 @@ static const mb_stream_ops ops = {.send_headers = send_headers,
                                   .finish_response_headers = finish_response_headers,
                                   .complete = complete};
 
-/* -- exchanges -----------------------------------------------------------------------------------
- */
+/* -- exchanges -------------------------------------------------------------------------------- */
 
 void exchange_begin(exchange *self, router_scene *in, const char *method, const char *path) {
     mb_stream *stream = mb_stream_new(&in->in.worker, &in->chain, &ops, self);
@@ -177,8 +175,7 @@ bool exchange_has_header(const exchange *self, const char *line) {
     return false;
 }
 
-/* -- the scene -----------------------------------------------------------------------------------
- */
+/* -- the scene -------------------------------------------------------------------------------- */
 
 bool scene_init(router_scene *self, size_t fail_at) {
     memset(self, 0, sizeof *self);

@@ -102,8 +102,7 @@ static void answer(name_server *self, int rcode, const char *addresses) {
     send_answer(self, bytes, at);
 }
 
-/* -- the case's world ----------------------------------------------------------------------------
- */
+/* -- the case's world ------------------------------------------------------------------------- */
 
 typedef struct scene {
     rig in;
@@ -170,8 +169,7 @@ static void check_hosts(scene *self, const char *want) {
     CHECK_STAT(&self->in, "cluster.up.membership_total", self->cluster->host_count);
 }
 
-/* -- cases ---------------------------------------------------------------------------------------
- */
+/* -- cases ------------------------------------------------------------------------------------ */
 
 MB_TEST(all_addresses_of_a_name_become_hosts) {
     scene self;

@@ -21,8 +21,7 @@ static int accept_request(router_scene *in) {
     return peer;
 }
 
-/* -- passing through -----------------------------------------------------------------------------
- */
+/* -- passing through -------------------------------------------------------------------------- */
 
 MB_TEST(request_and_response_pass_through) {
     router_scene in;
@@ -192,8 +191,7 @@ MB_TEST(early_response_ends_the_exchange_and_the_connection) {
     scene_fini(&in);
 }
 
-/* -- answers without an upstream -----------------------------------------------------------------
- */
+/* -- answers without an upstream -------------------------------------------------------------- */
 
 MB_TEST(no_route_is_404) {
     router_scene in;
@@ -256,8 +254,7 @@ MB_TEST(redirect_and_direct_response_need_no_upstream) {
     scene_fini(&in);
 }
 
-/* -- upstream failures ---------------------------------------------------------------------------
- */
+/* -- upstream failures ------------------------------------------------------------------------ */
 
 MB_TEST(refused_connection_is_uf) {
     router_scene in;
@@ -345,8 +342,7 @@ MB_TEST(cut_within_a_response_is_seen_by_the_client) {
     scene_fini(&in);
 }
 
-/* -- time ----------------------------------------------------------------------------------------
- */
+/* -- time ------------------------------------------------------------------------------------- */
 
 MB_TEST(route_timeout_is_504_and_counts_from_the_end_of_the_request) {
     router_scene in;
@@ -429,8 +425,7 @@ MB_TEST(timeout_zero_is_none) {
     scene_fini(&in);
 }
 
-/* -- flow and ends -------------------------------------------------------------------------------
- */
+/* -- flow and ends ---------------------------------------------------------------------------- */
 
 MB_TEST(body_that_waits_for_a_connection_is_bounded) {
     router_scene in;
@@ -561,6 +556,32 @@ MB_TEST(body_of_another_length_than_declared_is_not_sent) {
     int peer = rig_accept(&in.in);
 
     MB_CHECK_EQ_INT(rig_expect_close(&in.in, peer), 0);
+    scene_fini(&in);
+}
+
+MB_TEST(request_in_steady_state_allocates_nothing) {
+    router_scene in;
+    size_t before = 0;
+    int peer = -1;
+
+    begin(&in);
+    for (int i = 0; i < 20; i++) {
+        exchange a;
+        if (i == 10) {
+            before = in.in.memory->requests;
+        }
+        exchange_begin(&a, &in, "POST", "/x");
+        exchange_header(&a, "content-length", "3");
+        exchange_send_headers(&a, false);
+        exchange_send_body(&a, "abc", true);
+        peer = peer < 0 ? rig_accept(&in.in) : peer;
+        rig_expect_end(&in.in, peer, "abc");
+        rig_answer(&in.in, peer, OK_RESPONSE);
+        exchange_wait(&a);
+        CHECK_EXCHANGE(&a, 200, 0, "via_upstream", "ok");
+    }
+    MB_CHECK_EQ_INT(in.in.memory->requests, before);
+    close(peer);
     scene_fini(&in);
 }
 
