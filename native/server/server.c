@@ -63,14 +63,14 @@ int mb_server_new(const mb_server_options *options, mb_server **out) {
     if (server == NULL) {
         return MB_ENOMEM;
     }
-    server->allocator = *allocator;
+    server->allocator = allocator;
     server->clock = options->clock != NULL ? *options->clock : *mb_clock_default();
     mb_list_init(&server->ingresses);
     mb_list_init(&server->draining);
     server->drain_timer.on_expire = on_drain_timeout;
     server->yield_task.run = yield_nothing;
     server->owner = pthread_self();
-    int rc = mb_worker_init(&server->worker, &server->allocator, &server->clock, &options->logger,
+    int rc = mb_worker_init(&server->worker, server->allocator, &server->clock, &options->logger,
                             options->worker_index);
     if (rc < 0) {
         mb_free(allocator, server, sizeof(*server));
@@ -79,7 +79,7 @@ int mb_server_new(const mb_server_options *options, mb_server **out) {
     rc = define_metrics(server);
     if (rc == MB_OK) {
         mb_text error;
-        mb_text_init(&error, &server->allocator, 1024);
+        mb_text_init(&error, server->allocator, 1024);
         rc = mb_module_make(&server->worker, MB_SLICE_LIT("moebridge_native"), mb_builtin_module,
                             &error, &server->native);
         mb_text_fini(&error);
@@ -108,7 +108,7 @@ static void release_ingresses(mb_list *list) {
 }
 
 void mb_server_free(mb_server *server) {
-    mb_allocator allocator = server->allocator;
+    const mb_allocator *allocator = server->allocator;
     mb__server_close_all(server);
     settle(server);
     release_ingresses(&server->ingresses);
@@ -118,14 +118,14 @@ void mb_server_free(mb_server *server) {
     for (uint32_t i = 0; i < server->added_count; i++) {
         mb_module_release(server->added[i]);
     }
-    mb_free(&allocator, server->added, server->added_count * sizeof(*server->added));
+    mb_free(allocator, server->added, server->added_count * sizeof(*server->added));
     mb_module_release(server->native);
     mb_loop_disarm(&server->drain_timer);
     mb_loop_cancel(&server->yield_task);
     mb_log_files_fini(&server->logs);
     mb__watches_fini(server);
     mb_worker_fini(&server->worker);
-    mb_free(&allocator, server, sizeof(*server));
+    mb_free(allocator, server, sizeof(*server));
 }
 
 void mb_server_adopt_thread(mb_server *server) {
@@ -151,14 +151,14 @@ int mb_server_reopen_logs(mb_server *server) {
 
 int mb_server_add_module(mb_server *server, const mb_module *module) {
     mb_module_ref **added =
-        mb_resize(&server->allocator, server->added, server->added_count * sizeof(*added),
+        mb_resize(server->allocator, server->added, server->added_count * sizeof(*added),
                   (server->added_count + 1) * sizeof(*added));
     if (added == NULL) {
         return MB_ENOMEM;
     }
     server->added = added;
     mb_text error;
-    mb_text_init(&error, &server->allocator, 1024);
+    mb_text_init(&error, server->allocator, 1024);
     int rc = mb_module_add(&server->worker, module, &error, &added[server->added_count]);
     if (rc < 0) {
         mb_worker_log(&server->worker, MB_LOG_ERROR, "server", "%.*s",

@@ -8,6 +8,8 @@
 #include "server/server_internal.h"
 #include <string.h>
 
+#define MAX_FAULT_BYTES (1024u * 1024u)
+
 /* Which ingress serves each listener of the new configuration. */
 typedef struct listener_plan {
     mb_ingress **ingresses; /* one a listener of the snapshot */
@@ -122,6 +124,11 @@ static void commit(mb_server *server, mb_snapshot *snapshot, const listener_plan
     mb_metric_inc(server->reloads);
 }
 
+static mb_config_modules modules_of(const mb_server *server) {
+    return (mb_config_modules){
+        .native = server->native, .added = server->added, .added_count = server->added_count};
+}
+
 static int apply(mb_server *server, mb_slice document, mb_text *faults) {
     const mb_config_modules modules = {
         .native = server->native, .added = server->added, .added_count = server->added_count};
@@ -133,7 +140,7 @@ static int apply(mb_server *server, mb_slice document, mb_text *faults) {
     }
     uint32_t count = snapshot->listener_count;
     size_t bytes = count * (sizeof(mb_ingress *) + sizeof(bool)) + 1;
-    mb_ingress **ingresses = mb_zalloc(&server->allocator, bytes);
+    mb_ingress **ingresses = mb_zalloc(server->allocator, bytes);
     if (ingresses == NULL) {
         mb_snapshot_unref(snapshot);
         return MB_ENOMEM;
@@ -150,23 +157,45 @@ static int apply(mb_server *server, mb_slice document, mb_text *faults) {
     } else {
         commit(server, snapshot, &plan);
     }
-    mb_free(&server->allocator, ingresses, bytes);
+    mb_free(server->allocator, ingresses, bytes);
     return rc;
 }
 
-int mb_server_apply(mb_server *server, const char *document, size_t length, char **faults) {
-    mb_text text;
-    mb_text_init(&text, &server->allocator, 1024 * 1024);
-    mb_loop_refresh_time(server->worker.loop);
-    int rc = apply(server, (mb_slice){document, length}, &text);
-    if (rc < 0) {
-        mb_metric_inc(server->reload_failures);
+/* Builds the configuration and drops it: what is wrong with it is found, nothing is bound. */
+static int check(mb_server *server, mb_slice document, mb_text *faults) {
+    const mb_config_modules modules = modules_of(server);
+    mb_snapshot *snapshot;
+    int rc = mb_config_build(&server->worker, &modules, NULL, document, &snapshot, faults);
+    if (rc >= 0) {
+        mb_snapshot_unref(snapshot);
     }
+    return rc;
+}
+
+typedef int (*apply_fn)(mb_server *server, mb_slice document, mb_text *faults);
+
+static int with_faults(mb_server *server, apply_fn run, mb_slice document, char **faults) {
+    mb_text text;
+    mb_text_init(&text, server->allocator, MAX_FAULT_BYTES);
+    mb_loop_refresh_time(server->worker.loop);
+    int rc = run(server, document, &text);
     *faults = NULL;
     if (rc < 0 && text.len > 0) {
         mb__server_text_out(mb_text_view(&text), faults);
     }
     mb_text_fini(&text);
+    return rc;
+}
+
+int mb_server_check(mb_server *server, const char *document, size_t length, char **faults) {
+    return with_faults(server, check, (mb_slice){document, length}, faults);
+}
+
+int mb_server_apply(mb_server *server, const char *document, size_t length, char **faults) {
+    int rc = with_faults(server, apply, (mb_slice){document, length}, faults);
+    if (rc < 0) {
+        mb_metric_inc(server->reload_failures);
+    }
     return rc;
 }
 

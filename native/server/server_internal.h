@@ -25,7 +25,7 @@ typedef struct mb_watches {
 
 struct mb_server {
     mb_worker worker;
-    mb_allocator allocator;
+    const mb_allocator *allocator; /* outlives the server: leases may */
     mb_clock clock;
     mb_module_ref **added; /* by mb_server_add_module; one reference each */
     uint32_t added_count;

@@ -70,7 +70,7 @@ static void put_histogram(mb_text *out, const mb_metric *metric) {
 
 int mb_server_stats(mb_server *server, char **out, size_t *length) {
     mb_text text;
-    mb_text_init(&text, &server->allocator, SIZE_MAX);
+    mb_text_init(&text, server->allocator, SIZE_MAX);
     refresh(server);
     const mb_stats *stats = server->worker.stats;
     uint32_t count = 0;
@@ -302,7 +302,7 @@ static void put_family(mb_text *out, const mb_stats *stats, const mb_metric *hea
 
 int mb_server_prometheus(mb_server *server, char **out, size_t *length) {
     mb_text text;
-    mb_text_init(&text, &server->allocator, SIZE_MAX);
+    mb_text_init(&text, server->allocator, SIZE_MAX);
     refresh(server);
     const mb_stats *stats = server->worker.stats;
     for (const mb_metric *it = mb_stats_first(stats); it != NULL; it = mb_stats_next(it)) {

@@ -16,7 +16,7 @@ static int grow(mb_server *server, void **array, uint32_t *capacity, uint32_t wa
     while (next < wanted) {
         next *= 2;
     }
-    char *grown = mb_resize(&server->allocator, *array, *capacity * size, next * size);
+    char *grown = mb_resize(server->allocator, *array, *capacity * size, next * size);
     if (grown == NULL) {
         return MB_ENOMEM;
     }
@@ -54,7 +54,7 @@ static int unwatch(mb_server *server, int fd) {
     }
     mb_poller *poller = mb_loop_poller(server->worker.loop);
     poller->vtable->remove(poller, &watches->by_fd[fd]->io);
-    mb_free(&server->allocator, watches->by_fd[fd], sizeof(struct mb_watch));
+    mb_free(server->allocator, watches->by_fd[fd], sizeof(struct mb_watch));
     watches->by_fd[fd] = NULL;
     for (uint32_t i = 0; i < watches->ready_count; i++) {
         if (watches->ready[i].fd == fd) {
@@ -77,7 +77,7 @@ static int add(mb_server *server, int fd, uint32_t interest) {
                                        64, sizeof(*watches->ready)) < 0) {
         return MB_ENOMEM;
     }
-    struct mb_watch *watch = mb_zalloc(&server->allocator, sizeof(*watch));
+    struct mb_watch *watch = mb_zalloc(server->allocator, sizeof(*watch));
     if (watch == NULL) {
         return MB_ENOMEM;
     }
@@ -86,7 +86,7 @@ static int add(mb_server *server, int fd, uint32_t interest) {
     watch->server = server;
     int rc = poller->vtable->add_level(poller, &watch->io, interest);
     if (rc < 0) {
-        mb_free(&server->allocator, watch, sizeof(*watch));
+        mb_free(server->allocator, watch, sizeof(*watch));
         return rc;
     }
     watches->by_fd[fd] = watch;
@@ -126,6 +126,6 @@ void mb__watches_fini(mb_server *server) {
             unwatch(server, (int)fd);
         }
     }
-    mb_free(&server->allocator, watches->by_fd, watches->capacity * sizeof(*watches->by_fd));
-    mb_free(&server->allocator, watches->ready, watches->ready_capacity * sizeof(*watches->ready));
+    mb_free(server->allocator, watches->by_fd, watches->capacity * sizeof(*watches->by_fd));
+    mb_free(server->allocator, watches->ready, watches->ready_capacity * sizeof(*watches->ready));
 }

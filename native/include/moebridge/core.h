@@ -62,6 +62,8 @@ int mb_server_add_module(mb_server *server, const mb_module *module);
  * "path: what is wrong", to be freed with mb_text_free. New listeners are bound, but accept
  * only after mb_server_start. Streams finish on the configuration they began with. */
 int mb_server_apply(mb_server *server, const char *document, size_t length, char **faults);
+/* Checks a document as mb_server_apply would, without binding, opening or keeping anything. */
+int mb_server_check(mb_server *server, const char *document, size_t length, char **faults);
 /* Starts accepting on all listeners, also those of later configurations. */
 int mb_server_start(mb_server *server);
 void mb_text_free(char *text);
