@@ -1,0 +1,34 @@
+"""moebridge: a proxy data plane you import; a C core that runs filters written as Python classes."""
+
+from moebridge._backend import Headers, RawHeaders, Request, Response, Stream
+from moebridge._dispatch import Buffer
+from moebridge.errors import ConfigError, Error, Fault, FilterError, StreamGone, WrongThread
+from moebridge.filter import HttpFilter
+from moebridge.filter_config import Config
+from moebridge.info import Info
+from moebridge.metadata import Metadata
+from moebridge.metrics import Counter, Gauge, Histogram
+from moebridge.status import Status
+
+__all__ = [
+    "Buffer",
+    "Config",
+    "ConfigError",
+    "Counter",
+    "Error",
+    "Fault",
+    "FilterError",
+    "Gauge",
+    "Headers",
+    "Histogram",
+    "HttpFilter",
+    "Info",
+    "Metadata",
+    "RawHeaders",
+    "Request",
+    "Response",
+    "Status",
+    "Stream",
+    "StreamGone",
+    "WrongThread",
+]

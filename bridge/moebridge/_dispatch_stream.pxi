@@ -1,0 +1,523 @@
+# Gate is what a filter has of a stream, in both dispatchers: the checks of thread and life, body
+# views, and everything that is asked of the host for the stream. Stream, Request and Response add
+# the header views; they are made once and used again from stream to stream (Worker.pool).
+#
+# Views point back to their Gate without a reference, so nothing here is a cycle; a view that
+# somebody kept is orphaned (gate = NULL) when its Gate goes or is used for another stream.
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class Frozen:
+    def __dealloc__(self):
+        for index in range(4):
+            if self.maps[index] is not NULL:
+                self.worker.c.core.headers_free(self.maps[index])
+
+
+cdef mb_headers *copy_of(Worker worker, mb_headers *source) except? NULL:
+    cdef const mb_host *host = worker.c.host
+    cdef mb_headers *result
+    cdef mb_header field
+    cdef int rc = MB_OK
+    if source is NULL:
+        return NULL
+    result = worker.c.core.headers_new()
+    if result is NULL:
+        raise MemoryError()
+    for name in PSEUDO_NAMES:
+        field.name.ptr = PyBytes_AS_STRING(name)
+        field.name.len = <size_t>len(name)
+        if rc >= 0 and host.headers_get(source, field.name, 0, &field.value) > 0:
+            rc = host.headers_set(result, field.name, field.value)
+    for index in range(host.headers_count(source)):
+        if rc >= 0 and host.headers_at(source, index, &field) == MB_OK:
+            rc = host.headers_add(result, field.name, field.value)
+    if rc < 0:
+        worker.c.core.headers_free(result)
+        refused(rc, "copying headers")
+    return result
+
+
+cdef void orphan_buffer(Buffer view) noexcept:
+    if view is not None:
+        view.gate = NULL
+        view.ptr = NULL
+
+
+@cython.no_gc_clear
+cdef class Gate:
+    def __dealloc__(self):
+        self.orphan()
+
+    cdef void begin(self, mb_filter *c, mbpy_worker *w) noexcept:
+        self.c = c
+        self.w = w
+        self.hook = -1
+        self.acted = self.skipped = self.done = False
+        self.over[0] = self.over[1] = False
+
+    cdef void orphan(self) noexcept:
+        orphan_buffer(self.held0)
+        orphan_buffer(self.held1)
+        orphan_buffer(self.piece0)
+        orphan_buffer(self.piece1)
+        self.held0 = self.held1 = self.piece0 = self.piece1 = None
+
+    cdef int usable(self) except -1:
+        if self.c is NULL and self.frozen is None:
+            raise StreamGone(STREAM_GONE)
+        if self.w.thread != PyThread_get_thread_ident():
+            raise WrongThread("a stream belongs to its worker's thread; from another one use "
+                              "stream.post(fn)")
+        return 0
+
+    cdef mb_filter *live(self) except NULL:
+        self.usable()
+        if self.c is NULL:
+            raise FilterError("not on the frozen stream of an async on_complete")
+        return self.c
+
+    cdef mb_filter *change(self) except NULL:
+        cdef mb_filter *result = self.live()
+        if self.done:
+            raise FilterError("on_complete may read the stream, not change it")
+        return result
+
+    cdef Buffer piece_of(self, int direction, mb_buffer *data):
+        cdef Buffer view = self.piece1 if direction else self.piece0
+        if view is None:
+            view = Buffer.__new__(Buffer)
+            view.gate = <PyObject *>self
+            view.direction = direction
+            if direction:
+                self.piece1 = view
+            else:
+                self.piece0 = view
+        view.kind = KIND_PIECE
+        view.ptr = data
+        return view
+
+    cdef void drop_piece(self, int direction) noexcept:
+        """The hook is over: its `data` may not be used any more."""
+        cdef PyObject *view = <PyObject *>(self.piece1 if direction else self.piece0)
+        if <object>view is None:
+            return
+        (<Buffer>view).ptr = NULL
+        (<Buffer>view).kind = KIND_PIECE
+        if Py_REFCNT(<object>view) > 1:
+            (<Buffer>view).gate = NULL
+            if direction:
+                self.piece1 = None
+            else:
+                self.piece0 = None
+
+    # -- what the runtime (_runtime.py) and the cffi dispatcher use ------------------------------
+
+    def _attach(self, size_t address, Place place):
+        """Begins with a filter of a stream (its mb_filter's address)."""
+        self.begin(<mb_filter *>address, place.c.worker)
+        self.place = place
+
+    def _enter(self, Place place, int hook):
+        self.place = place
+        self.hook = hook
+        self.acted = False
+        return not self.skipped
+
+    def _leave(self):
+        self.hook = -1
+
+    def _detach(self):
+        """The stream is gone."""
+        self.c = NULL
+        self.own_state = None
+        extra, self.extra = self.extra, None
+        self.orphan()
+        if extra is not None:
+            runtime.gone(self, extra)
+
+    def _end(self, int direction):
+        self.over[direction] = True
+
+    def _complete(self):
+        self.done = True
+
+    def _skip(self):
+        self.skipped = True
+
+    def _piece(self, int direction, size_t address):
+        return self.piece_of(direction, <mb_buffer *>address)
+
+    def _drop_piece(self, int direction, bint pending):
+        cdef Buffer view = self.piece1 if direction else self.piece0
+        if not pending:
+            view = None
+            self.drop_piece(direction)
+        elif view is not None:
+            view.ptr = NULL
+            view.kind = KIND_PENDING
+
+    def _held(self, int direction):
+        cdef Buffer view = self.held1 if direction else self.held0
+        if view is None:
+            view = Buffer.__new__(Buffer)
+            view.gate = <PyObject *>self
+            view.direction = direction
+            view.kind = KIND_HELD
+            if direction:
+                self.held1 = view
+            else:
+                self.held0 = view
+        return view
+
+    def _gather(self, int direction, bint taken):
+        """Moves the new piece behind what is held, or drops it when it was `taken`."""
+        cdef mb_buffer *piece = (<Buffer>(self.piece1 if direction else self.piece0)).resolve()
+        if taken:
+            self.w.host.buffer_drain(piece, self.w.host.buffer_length(piece))
+            return
+        cdef mb_buffer *held = (<Buffer>self._held(direction)).resolve()
+        cdef int rc = self.w.host.buffer_move(held, piece)
+        if rc < 0:
+            refused(rc, "joining the body")
+
+    def _gone(self):
+        return self.c is NULL
+
+    def _over(self):
+        return self.c is NULL or self.done
+
+    def _ended(self, int direction):
+        self.usable()
+        if self.c is NULL or self.over[direction]:
+            return True
+        if self.place.wants & (<uint32_t>3 << (direction * 3)) == (<uint32_t>3 << (direction * 3)):
+            return False   # its own hooks tell it
+        return self.w.host.ended(self.c.stream, <mb_direction>direction)
+
+    def _reply(self, uint32_t status, list pairs, bytes body, bytes details):
+        """Responds with checked values; returns the host's result."""
+        cdef mb_local_reply reply
+        cdef size_t count = <size_t>len(pairs)
+        cdef mb_header *headers = <mb_header *>malloc((count + 1) * sizeof(mb_header))
+        cdef int rc
+        if headers is NULL:
+            raise MemoryError()
+        for index in range(count):
+            name, value = pairs[index]
+            headers[index].name = bytes_slice(name)
+            headers[index].value = bytes_slice(value)
+        reply.status = status
+        reply.headers = headers
+        reply.header_count = count
+        reply.body = bytes_slice(body)
+        reply.details = bytes_slice(details)
+        try:
+            rc = self.w.host.respond(self.change(), &reply)
+        finally:
+            free(headers)
+        if rc >= 0:
+            self.acted = True
+        return rc
+
+    def _resume(self, int direction):
+        return self.w.host.resume(self.change(), <mb_direction>direction)
+
+    def _finish(self, int direction, int status):
+        cdef int rc = self.w.host.finish(self.change(), <mb_direction>direction, status)
+        self.drop_piece(direction)
+        return rc
+
+    def _info_number(self, int which):
+        cdef uint64_t result
+        self.usable()
+        if self.c is NULL:
+            return self.frozen.info.get(which)
+        if self.w.host.info_number(self.c.stream, <mb_info>which, &result) < 0:
+            return None
+        return result
+
+    def _info_text(self, int which):
+        cdef mb_slice result
+        self.usable()
+        if self.c is NULL:
+            return self.frozen.info.get(which)
+        if self.w.host.info_text(self.c.stream, <mb_info>which, &result) < 0:
+            return None
+        return text(self.w, result)
+
+    def _metadata_get(self, bytes space, bytes key):
+        cdef mb_slice result
+        self.usable()
+        if self.c is NULL:
+            return None
+        if self.w.host.metadata_get(self.c.stream, bytes_slice(space), bytes_slice(key),
+                                    &result) < 0:
+            return None
+        return result.ptr[:result.len]
+
+    def _metadata_frozen(self):
+        return self.frozen.metadata if self.c is NULL and self.frozen is not None else None
+
+    def _metadata_set(self, bytes space, bytes key, bytes value):
+        cdef int rc = self.w.host.metadata_set(self.change().stream, bytes_slice(space),
+                                               bytes_slice(key), bytes_slice(value))
+        if rc < 0:
+            refused(rc, "metadata")
+
+    def _freeze(self, dict info, metadata):
+        """Keeps a copy of all that may still be read; the rest goes with the stream."""
+        cdef Frozen copy = Frozen.__new__(Frozen)
+        cdef mb_filter *c = self.live()
+        copy.worker = self.place.worker
+        copy.info = info
+        copy.metadata = metadata
+        for direction in range(2):
+            copy.maps[direction * 2] = copy_of(
+                copy.worker, self.w.host.headers(c.stream, <mb_direction>direction))
+            copy.maps[direction * 2 + 1] = copy_of(
+                copy.worker, self.w.host.trailers(c.stream, <mb_direction>direction))
+        self.frozen = copy
+
+    def _post(self, uint64_t event):
+        """Thread: any."""
+        cdef uint64_t id
+        if self.c is NULL or self.w.worker is NULL:
+            return False
+        if self.w.host.info_number(self.c.stream, <mb_info>0, &id) < 0:
+            return False
+        if self.w.host.post(self.w.worker, id, self.c.name, event) < 0:
+            raise MemoryError("post(): the core is out of memory")
+        return True
+
+    # -- public --------------------------------------------------------------------------------
+
+    @property
+    def state(self):
+        self.live()
+        if self.own_state is None:
+            self.own_state = self.place.filter.State()
+        return self.own_state
+
+    @property
+    def info(self):
+        self.usable()
+        return Info(self)
+
+    @property
+    def metadata(self):
+        self.usable()
+        return Metadata(self)
+
+    @property
+    def route(self):
+        return self._info_text(INFO_ROUTE_NAME)
+
+    def clear_route_cache(self):
+        cdef int rc = self.w.host.clear_route_cache(self.change().stream)
+        if rc < 0:
+            refused(rc, "clear_route_cache()")
+
+    def resume(self):
+        self.change()
+        runtime.resume(self)
+
+    def reset(self, details="filter_reset"):
+        cdef bytes given = reply.check_details(details)
+        cdef int rc = self.w.host.reset(self.change().stream, bytes_slice(given))
+        if rc < 0:
+            refused(rc, "reset()")
+        self.acted = True
+        runtime.replied(self)
+
+    def respond(self, status, *, headers=None, body=b"", details=""):
+        self.change()
+        return runtime.respond(self, status, headers, body, details)
+
+    def post(self, fn):
+        return runtime.post(self, fn)
+
+
+cdef inline mb_slice bytes_slice(bytes value):
+    cdef mb_slice result
+    result.ptr = PyBytes_AS_STRING(value)
+    result.len = <size_t>PyBytes_GET_SIZE(value)
+    return result
+
+
+@cython.no_gc_clear
+cdef class Message:
+    cdef Gate owner(self):
+        if self.gate is NULL:
+            raise StreamGone(STREAM_GONE)
+        return <Gate>self.gate
+
+    cdef str pseudo(self, mb_slice name):
+        cdef mb_headers *map_ = NULL
+        cdef mb_slice value
+        self.fields.resolve(&map_)
+        cdef Gate gate = self.owner()
+        if map_ is NULL or gate.w.host.headers_get(map_, name, 0, &value) <= 0:
+            return ""
+        return text(gate.w, value)
+
+    cdef int set_pseudo(self, mb_slice name, object given, str what) except -1:
+        cdef mb_slice value
+        cdef mb_headers *map_
+        cdef int rc
+        value_open(given, &value, what)
+        map_ = self.fields.change()
+        rc = self.owner().w.host.headers_set(map_, name, value)
+        if rc == MB_EINVAL:
+            raise ValueError(f"{what}: {given!r:.80} is no value for it")
+        if rc < 0:
+            refused(rc, what)
+        return 0
+
+    @property
+    def headers(self):
+        return self.fields
+
+    @property
+    def trailers(self):
+        return self.end_fields
+
+    @property
+    def body(self):
+        return self.owner()._held(self.direction)
+
+    @property
+    def ended(self):
+        return self.owner()._ended(self.direction)
+
+
+cdef mb_slice literal(const char *name, size_t length) noexcept:
+    cdef mb_slice result
+    result.ptr = name
+    result.len = length
+    return result
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class Request(Message):
+    @property
+    def method(self):
+        return self.pseudo(literal(":method", 7))
+
+    @method.setter
+    def method(self, value):
+        self.set_pseudo(literal(":method", 7), value, "method")
+
+    @property
+    def path(self):
+        return self.pseudo(literal(":path", 5))
+
+    @path.setter
+    def path(self, value):
+        self.set_pseudo(literal(":path", 5), value, "path")
+
+    @property
+    def authority(self):
+        return self.pseudo(AUTHORITY)
+
+    @authority.setter
+    def authority(self, value):
+        self.set_pseudo(AUTHORITY, value, "authority")
+
+    @property
+    def scheme(self):
+        return self.pseudo(literal(":scheme", 7))
+
+    @scheme.setter
+    def scheme(self, value):
+        self.set_pseudo(literal(":scheme", 7), value, "scheme")
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class Response(Message):
+    @property
+    def status(self):
+        value = self.pseudo(literal(":status", 7))
+        return int(value) if value else 0
+
+    @status.setter
+    def status(self, value):
+        reply.check_status(value, "status")
+        self.set_pseudo(literal(":status", 7), str(int(value)), "status")
+
+
+cdef Headers headers_view(Gate gate, int direction, bint trailers):
+    cdef Headers view = Headers.__new__(Headers)
+    view.gate = <PyObject *>gate
+    view.direction = direction
+    view.trailers = trailers
+    return view
+
+
+cdef void fill_message(Message message, Gate gate, int direction):
+    message.gate = <PyObject *>gate
+    message.direction = direction
+    message.fields = headers_view(gate, direction, False)
+    message.end_fields = headers_view(gate, direction, True)
+
+
+cdef void orphan_message(Message message) noexcept:
+    message.gate = NULL
+    message.fields.gate = NULL
+    message.end_fields.gate = NULL
+
+
+cdef inline bint kept(Message message) noexcept:
+    """Somebody holds the message or one of its views beside its stream."""
+    return (Py_REFCNT(message) > 1 or Py_REFCNT(message.fields) > 1 or
+            Py_REFCNT(message.end_fields) > 1)
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class Stream(Gate):
+    def __cinit__(self):
+        self.req = Request.__new__(Request)
+        fill_message(self.req, self, 0)
+        self.resp = Response.__new__(Response)
+        fill_message(self.resp, self, 1)
+
+    def __dealloc__(self):
+        orphan_message(self.req)
+        orphan_message(self.resp)
+
+    @property
+    def request(self):
+        return self.req
+
+    @property
+    def response(self):
+        return self.resp
+
+    def __repr__(self):
+        if self.c is NULL:
+            return "<Stream, gone>"
+        return f"<Stream of filter {self.place.name!r}>"
+
+
+cdef void retire(Stream s):
+    """The stream is gone: the object is used again, or left to whoever holds it."""
+    cdef Worker worker = s.place.worker
+    cdef PyObject *o = <PyObject *>s
+    s._detach()
+    # Held by: the variable of the caller, whose reference was the state slot's.
+    if s.frozen is not None or Py_REFCNT(<object>o) > 1 or len(worker.pool) >= POOL_MAX:
+        return
+    if kept(s.req):
+        orphan_message(s.req)
+        s.req = Request.__new__(Request)
+        fill_message(s.req, s, 0)
+    if kept(s.resp):
+        orphan_message(s.resp)
+        s.resp = Response.__new__(Response)
+        fill_message(s.resp, s, 1)
+    s.place = None
+    worker.pool.append(s)
