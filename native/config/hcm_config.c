@@ -192,6 +192,11 @@ void mb__config_hcm(mb_builder *builder, const mb_doc *doc, mb_hcm_config *out) 
     hcm->codec.drop_underscores = found.headers_with_underscores == UNDERSCORES_DROP;
     hcm->router_config.clusters = &builder->snapshot->clusters;
     hcm->router_config.stat_prefix = hcm->stat_prefix;
+    if (hcm->stat_prefix.len > 0 &&
+        mb_router_stats_define(builder->worker->stats, hcm->stat_prefix,
+                               &hcm->router_config.stats) == MB_ENOMEM) {
+        builder->reader.status = MB_ENOMEM;
+    }
     *out = found.hcm;
     mb__config_chain(builder, &found.http_filters, out, &source);
     out->routes = mb__config_routes(builder, &found.route_config, &source);
