@@ -1,13 +1,15 @@
-"""moebridge: a proxy data plane you import; a C core that runs filters written as Python classes."""
+"""moebridge: a proxy data plane you import; a C core that runs filters written in Python."""
 
 from moebridge._backend import Headers, RawHeaders, Request, Response, Stream
 from moebridge._dispatch import Buffer
+from moebridge.chain import NativeFilter, options
 from moebridge.errors import ConfigError, Error, Fault, FilterError, StreamGone, WrongThread
 from moebridge.filter import HttpFilter
 from moebridge.filter_config import Config
 from moebridge.info import Info
 from moebridge.metadata import Metadata
 from moebridge.metrics import Counter, Gauge, Histogram
+from moebridge.proxy import Proxy
 from moebridge.status import Status
 
 __all__ = [
@@ -24,6 +26,8 @@ __all__ = [
     "HttpFilter",
     "Info",
     "Metadata",
+    "NativeFilter",
+    "Proxy",
     "RawHeaders",
     "Request",
     "Response",
@@ -31,4 +35,5 @@ __all__ = [
     "Stream",
     "StreamGone",
     "WrongThread",
+    "options",
 ]

@@ -9,7 +9,16 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
-__all__ = ["DISPATCH", "EXPORTED", "Headers", "RawHeaders", "Request", "Response", "Stream", "module_address"]
+__all__ = [
+    "DISPATCH",
+    "EXPORTED",
+    "Headers",
+    "RawHeaders",
+    "Request",
+    "Response",
+    "Stream",
+    "module_address",
+]
 
 EXPORTED: Final = ("Headers", "RawHeaders", "Request", "Response", "Stream", "module_address")
 

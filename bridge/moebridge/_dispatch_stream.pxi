@@ -140,6 +140,17 @@ cdef class Gate:
     def _end(self, int direction):
         self.over[direction] = True
 
+    def _usable(self):
+        self.usable()
+
+    def _headers_address(self, int direction, bint trailers):
+        """Of the core's map, for the cffi dispatcher; 0: there is none now."""
+        if self.c is NULL:
+            return <size_t>self.frozen.maps[direction * 2 + trailers]
+        if trailers:
+            return <size_t>self.w.host.trailers(self.c.stream, <mb_direction>direction)
+        return <size_t>self.w.host.headers(self.c.stream, <mb_direction>direction)
+
     def _complete(self):
         self.done = True
 

@@ -138,7 +138,7 @@ cdef class Worker:
         """Returns the Place of a registered filter, or None."""
         return self.places[index] if 0 <= index < len(self.places) else None
 
-    def register(self, filter, str name, *, bint fail_open=False, double timeout_s=0.0):
+    def register(self, filter_, str name, *, bint fail_open=False, double timeout_s=0.0):
         """Gives a filter object a place; its index is what the core gets as configuration."""
         cdef Place place
         cdef int index
@@ -148,7 +148,7 @@ cdef class Worker:
         else:
             index = len(self.places)
             self.places.append(None)
-        place = Place.__new__(Place, self, filter, name, index, fail_open, timeout_s)
+        place = Place.__new__(Place, self, filter_, name, index, fail_open, timeout_s)
         self.places[index] = place
         return place
 

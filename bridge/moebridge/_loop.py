@@ -12,7 +12,8 @@ import asyncio
 import math
 import selectors
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from contextvars import Context
+from typing import TYPE_CHECKING, Any, TypeVarTuple, Unpack
 
 if TYPE_CHECKING:
     from _typeshed import FileDescriptorLike
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from moebridge._dispatch import Worker
 
 __all__ = ["CoreSelector", "WorkerLoop"]
+
+Ts = TypeVarTuple("Ts")
 
 RUN_READY = 2  # MB_RUN_*
 RUN_DRAINED = 8
@@ -155,13 +158,22 @@ class WorkerLoop(asyncio.SelectorEventLoop):
         self._worker = worker
         super().__init__(selector)
 
-    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
+    def call_soon(
+        self,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.Handle:
         """As in asyncio; from a hook it also has the core return."""
         self._worker.wake()
         return super().call_soon(callback, *args, context=context)
 
     def call_at(
-        self, when: float, callback: Any, *args: Any, context: Any = None
+        self,
+        when: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: Context | None = None,
     ) -> asyncio.TimerHandle:
         """As in asyncio; from a hook it also has the core return, for the new timeout."""
         self._worker.wake()

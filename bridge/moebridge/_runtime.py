@@ -22,9 +22,9 @@ import inspect
 import itertools
 from collections.abc import Awaitable, Callable, Generator
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
-import msgpack
+import msgpack  # type: ignore[import-untyped]
 
 from moebridge import _barrier, _reply
 from moebridge.errors import FilterError, WrongThread
@@ -162,12 +162,13 @@ def _flow(stream: Gate, hook: int, value: object, end: bool) -> Flow:
         value = yield value
     code = _code(stream, hook, WHOLE, value)
     if not _acted(stream, direction) and len(body) != before:
-        message: Any = stream.response if direction else stream.request
+        owner: Any = stream
+        message = owner.response if direction else owner.request
         message.headers["content-length"] = str(len(body))
     return code
 
 
-def _is_awaitable(value: object) -> bool:
+def _is_awaitable(value: object) -> TypeGuard[Awaitable[object]]:
     if value is None or type(value) is Status:
         return False
     return type(value) is CoroutineType or inspect.isawaitable(value)
@@ -266,7 +267,7 @@ def completed(stream: Gate, value: object) -> None:
     worker = stream.place.worker
     everything = stream._metadata_get(b"", b"")
     stream._freeze(snapshot(stream), unpack(everything) if everything else {})
-    outlive(worker, stream.place, "on_complete", value)  # type: ignore[arg-type]
+    outlive(worker, stream.place, "on_complete", value)
 
 
 def outlive(

@@ -18,7 +18,7 @@ import logging
 from collections.abc import Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import msgpack
+import msgpack  # type: ignore[import-untyped]
 
 from moebridge import _life
 from moebridge._backend import module_address
@@ -111,6 +111,10 @@ class Server:
             if place.users == 0:
                 await _life.stop(place)
                 _life.unload(place)
+
+    def forget(self, place: Place) -> None:
+        """Takes back `load`, of a filter that was not started and is in no configuration."""
+        _life.unload(place)
 
     def apply(self, document: bytes) -> None:
         """Applies a configuration as a whole, or nothing of it.

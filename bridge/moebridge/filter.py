@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from moebridge._backend import Stream
     from moebridge._dispatch import Buffer, Place
+    from moebridge.config.model import FilterOptions
 
 __all__ = ["HttpFilter"]
 
@@ -51,6 +52,7 @@ class HttpFilter:
 
     config: Any
     _place: Place | None = None
+    _options: FilterOptions | None = None
 
     def __init__(self, **config: Any) -> None:
         """Checks the configuration.
@@ -63,14 +65,14 @@ class HttpFilter:
         """
         kind = type(self).Config
         if not (isinstance(kind, type) and issubclass(kind, Config)):
-            raise ConfigError(f"{type(self).__qualname__}.Config is no subclass of moebridge.Config")
+            raise ConfigError(
+                f"{type(self).__qualname__}.Config is no subclass of moebridge.Config"
+            )
         self.config = convert(kind, config)
 
     # -- hooks, in order of a stream's life ----------------------------------------------------
 
-    def on_request_headers(
-        self, stream: Stream
-    ) -> Status | None | Awaitable[Status | None]:
+    def on_request_headers(self, stream: Stream) -> Awaitable[Status | None] | Status | None:
         """The request's headers have come.
 
         Returns:
@@ -80,7 +82,7 @@ class HttpFilter:
 
     def on_request_body(
         self, stream: Stream, data: Buffer
-    ) -> Status | None | Awaitable[Status | None]:
+    ) -> Awaitable[Status | None] | Status | None:
         """A piece of the request's body has come.
 
         Args:
@@ -95,16 +97,14 @@ class HttpFilter:
             `data` until the hook returns; a memoryview of it, for as long as you keep it.
         """
 
-    def on_request_trailers(
-        self, stream: Stream
-    ) -> Status | None | Awaitable[Status | None]:
+    def on_request_trailers(self, stream: Stream) -> Awaitable[Status | None] | Status | None:
         """The request's trailers have come, behind its body.
 
         Returns:
             CONTINUE (None), STOP_ITERATION, or what `stream.respond()` returned.
         """
 
-    def on_request(self, stream: Stream) -> Status | None | Awaitable[Status | None]:
+    def on_request(self, stream: Stream) -> Awaitable[Status | None] | Status | None:
         """The whole request is here: `stream.request.body` is all of its body.
 
         Headers wait until then; over the limit of the buffer the client gets 413. The body may be
@@ -115,25 +115,21 @@ class HttpFilter:
             returned.
         """
 
-    def on_response_headers(
-        self, stream: Stream
-    ) -> Status | None | Awaitable[Status | None]:
+    def on_response_headers(self, stream: Stream) -> Awaitable[Status | None] | Status | None:
         """The response's headers have come. Statuses as of `on_request_headers`."""
 
     def on_response_body(
         self, stream: Stream, data: Buffer
-    ) -> Status | None | Awaitable[Status | None]:
+    ) -> Awaitable[Status | None] | Status | None:
         """A piece of the response's body has come. Statuses as of `on_request_body`."""
 
-    def on_response_trailers(
-        self, stream: Stream
-    ) -> Status | None | Awaitable[Status | None]:
+    def on_response_trailers(self, stream: Stream) -> Awaitable[Status | None] | Status | None:
         """The response's trailers have come. Statuses as of `on_request_trailers`."""
 
-    def on_response(self, stream: Stream) -> Status | None | Awaitable[Status | None]:
+    def on_response(self, stream: Stream) -> Awaitable[Status | None] | Status | None:
         """The whole response is here, as `on_request`; over the limit the client gets 500."""
 
-    def on_complete(self, stream: Stream) -> None | Awaitable[None]:
+    def on_complete(self, stream: Stream) -> Awaitable[None] | None:
         """The last byte is out, or the stream was reset. The stream may be read, not changed.
 
         An async one runs on a frozen copy (no body) and a drain waits for it.
@@ -144,10 +140,10 @@ class HttpFilter:
     def on_load(self) -> None:
         """The filter becomes part of a configuration: define metrics here."""
 
-    def on_worker_start(self) -> None | Awaitable[None]:
+    def on_worker_start(self) -> Awaitable[None] | None:
         """Before the first stream, on the worker's loop; accepting waits for it."""
 
-    def on_worker_stop(self) -> None | Awaitable[None]:
+    def on_worker_stop(self) -> Awaitable[None] | None:
         """After the last stream."""
 
     # -- for use in hooks ----------------------------------------------------------------------

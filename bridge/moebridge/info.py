@@ -67,27 +67,27 @@ class Info:
 
     @property
     def remote_address(self) -> str | None:
-        """ "ip:port" of the trusted client address."""
+        """Gives "ip:port" of the trusted client address."""
         return self._text(2)
 
     @property
     def local_address(self) -> str | None:
-        """ "ip:port" that the client connected to."""
+        """Gives "ip:port" that the client connected to."""
         return self._text(3)
 
     @property
     def direct_remote_address(self) -> str | None:
-        """ "ip:port" of the peer of the socket."""
+        """Gives "ip:port" of the peer of the socket."""
         return self._text(4)
 
     @property
     def upstream_address(self) -> str | None:
-        """ "ip:port" of the chosen upstream host."""
+        """Gives "ip:port" of the chosen upstream host."""
         return self._text(5)
 
     @property
     def upstream_local_address(self) -> str | None:
-        """ "ip:port" that the upstream sees."""
+        """Gives "ip:port" that the upstream sees."""
         return self._text(6)
 
     @property

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgpack
+import msgpack  # type: ignore[import-untyped]
 
 __all__ = ["Metadata"]
 
 
 class Metadata:
-    """Dynamic metadata. Values are what msgpack knows: None, bool, int, float, str, bytes, list, dict.
+    """Dynamic metadata. Values: None, bool, int, float, str, bytes, list, dict (as msgpack).
 
     Example:
         stream.metadata.set("auth", "user", "ann")

@@ -1,10 +1,10 @@
-"""Metrics of filters: handles on the core's own, so native and Python filters share one registry."""
+"""Metrics of filters: handles on the core's own; native and Python filters share one registry."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 if TYPE_CHECKING:
     from moebridge._dispatch import Metric, Place
@@ -86,13 +86,13 @@ class Histogram(_Handle):
 T = TypeVar("T", bound=_Handle)
 
 
-def define(kind: type[T], place: Place, name: str, labels: Mapping[str, str] | None) -> T:
+def define(kind: type[T], place: Place, name: object, labels: Mapping[Any, Any] | None) -> T:
     """Defines a metric of a filter, `py.<filter>.<name>`, or finds it again."""
     if not isinstance(name, str):
         raise TypeError(f"a metric's name is str, not {type(name).__name__}")
     if not _NAME.match(name):
         raise ValueError(f"a metric's name has letters, digits, _ and dots: {name!r:.80} does not")
-    pairs = []
+    pairs: list[tuple[bytes, bytes]] = []
     for key, value in (labels or {}).items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise TypeError(f"metric {name!r}: labels are str, not {key!r:.40}: {value!r:.40}")
@@ -100,7 +100,7 @@ def define(kind: type[T], place: Place, name: str, labels: Mapping[str, str] | N
     return kind(place.metric(kind._kind, f"py.{place.name}.{name}", pairs))
 
 
-def _number(value: int) -> int:
+def _number(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"a metric takes int, not {type(value).__name__}")
     if not 0 <= value <= _MAX:
