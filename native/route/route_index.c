@@ -12,7 +12,7 @@
  * have no node; they are a list of their own in the same merge, so one of them is tried only when
  * no route before it matched. So are prefixes nested deeper than CHAIN_MAX, to bound the merge.
  *
- * 9,000 routes: 14 comparisons (see tests/native/route/test_route_index.c for the count).
+ * 9,000 routes: 14 comparisons, about 1,000 instructions (tests/native/route/test_route_index.c).
  * Called by mb_route_table_finish and mb_route_find; immutable in between.
  */
 #include "route/route_internal.h"
