@@ -1,0 +1,285 @@
+"""A configuration with the objects of its Python filters: what is loaded, applied or thrown away.
+
+The model names Python filters by text; the core knows them by the number of a registered object.
+A Plan stands between: made on any thread (it imports user code and checks every Config), loaded on
+the worker's. In its model a filter's configuration is a `Made`, written as the number of its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from moebridge import _life
+from moebridge._paths import Paths
+from moebridge.chain import NativeFilter
+from moebridge.config import model
+from moebridge.config.filter_spec import unique_names
+from moebridge.config.route_model import Forward, PerFilter
+from moebridge.errors import ConfigError, Fault, FilterError
+from moebridge.filter import HttpFilter
+from moebridge.filter_load import FilterLoader, in_one_line
+
+if TYPE_CHECKING:
+    from moebridge._dispatch import Place
+    from moebridge._server import Server
+
+__all__ = ["ChainItem", "Plan", "chain_of"]
+
+ChainItem = HttpFilter | NativeFilter
+Overrides = dict[str, PerFilter]
+Owner = TypeVar("Owner", bound=msgspec.Struct)
+
+
+class Made:
+    """A filter's object in a model."""
+
+    __slots__ = ("filter", "options", "path", "place")
+
+    def __init__(self, filter_: HttpFilter, options: model.FilterOptions, path: str) -> None:
+        self.filter = filter_
+        self.options = options
+        self.path = path
+        self.place: Place | None = None
+
+
+class Plan:
+    """One configuration, ready to be loaded.
+
+    Args:
+        config: the model.
+        paths: where things stand.
+        file: the file's name, "" for objects.
+        loader: finds the classes of filters that are named.
+        objects: the filters of the object form, instead of names, for the only listener.
+
+    Raises:
+        ConfigError: with every Python filter that cannot be made.
+    """
+
+    def __init__(
+        self,
+        config: model.Config,
+        *,
+        paths: Paths,
+        file: str = "",
+        loader: FilterLoader | None = None,
+        objects: Sequence[ChainItem] | None = None,
+    ) -> None:
+        self.file = file
+        self._paths = paths
+        self._loader = loader or FilterLoader()
+        self._faults: list[Fault] = []
+        self._made: list[Made] = []
+        listeners = [
+            self._listener(item, index, objects) for index, item in enumerate(config.listeners)
+        ]
+        self._config = msgspec.structs.replace(config, listeners=listeners)
+        if self._faults:
+            raise ConfigError(self._faults, file=file)
+
+    @property
+    def drain_s(self) -> float:
+        """The longest that streams may take to end: the listeners' drain_timeout."""
+        times = [item.hcm.timeouts.drain_ms for item in self._config.listeners]
+        return max(times, default=0) / 1000
+
+    # -- making objects --------------------------------------------------------------------------
+
+    def _listener(
+        self, listener: model.Listener, index: int, objects: Sequence[ChainItem] | None
+    ) -> model.Listener:
+        chain = [
+            self._filter(item, index, place, objects)
+            for place, item in enumerate(listener.hcm.http_filters)
+        ]
+        by_name = {item.name: item for item in listener.hcm.http_filters}
+        path = f"{self._paths.manager(index)}.route_config"
+        routes = self._routes(listener.hcm.route_config, by_name, path)
+        hcm = msgspec.structs.replace(listener.hcm, http_filters=chain, route_config=routes)
+        return msgspec.structs.replace(listener, hcm=hcm)
+
+    def _filter(
+        self,
+        item: model.HttpFilter,
+        listener: int,
+        index: int,
+        objects: Sequence[ChainItem] | None,
+    ) -> model.HttpFilter:
+        if item.module != "python":
+            return item
+        name_path = self._paths.filter_name(listener, index)
+        if objects is not None:
+            made = objects[index]
+            assert isinstance(made, HttpFilter)
+            config = self._note(made, item.options, name_path)
+        else:
+            config_path = self._paths.filter_config(listener, index)
+            config = self._make(item.filter, item.config, item.options, name_path, config_path)
+        return msgspec.structs.replace(item, config=config)
+
+    def _make(
+        self,
+        target: str,
+        config: Any,
+        options: model.FilterOptions,
+        name_path: str,
+        config_path: str,
+    ) -> Made | None:
+        if config is not None and not isinstance(config, Mapping):
+            self._faults.append(Fault(config_path, "a Python filter's configuration is an object"))
+            return None
+        try:
+            made = self._loader.make(
+                target, config or {}, name_path=name_path, config_path=config_path
+            )
+        except ConfigError as error:
+            self._faults += error.faults
+            return None
+        return self._note(made, options, name_path)
+
+    def _note(self, made: HttpFilter, options: model.FilterOptions, path: str) -> Made:
+        self._made.append(Made(made, options, path))
+        return self._made[-1]
+
+    def _routes(
+        self, routes: model.RouteConfig, chain: dict[str, model.HttpFilter], path: str
+    ) -> model.RouteConfig:
+        routes = self._overridden(routes, chain, path)
+        hosts = []
+        for i, host in enumerate(routes.virtual_hosts):
+            at = f"{path}.virtual_hosts[{i}]"
+            kept = []
+            for j, route in enumerate(host.routes):
+                kept.append(self._route(route, chain, f"{at}.routes[{j}]"))
+            hosts.append(msgspec.structs.replace(self._overridden(host, chain, at), routes=kept))
+        return msgspec.structs.replace(routes, virtual_hosts=hosts)
+
+    def _route(
+        self, route: model.Route, chain: dict[str, model.HttpFilter], path: str
+    ) -> model.Route:
+        route = self._overridden(route, chain, path)
+        if not isinstance(route.action, Forward):
+            return route
+        clusters = f"{path}.route.weighted_clusters.clusters"
+        targets = [
+            self._overridden(target, chain, f"{clusters}[{k}]")
+            for k, target in enumerate(route.action.targets)
+        ]
+        action = msgspec.structs.replace(route.action, targets=targets)
+        return msgspec.structs.replace(route, action=action)
+
+    def _overridden(self, owner: Owner, chain: dict[str, model.HttpFilter], path: str) -> Owner:
+        """The same with the objects of its per-route overrides."""
+        given: Overrides = owner.per_filter  # type: ignore[attr-defined]
+        made: Overrides = {}
+        for name, override in given.items():
+            base = chain[name]
+            if base.module != "python" or not override.has_config:
+                made[name] = override
+                continue
+            at = f'{path}.typed_per_filter_config["{name}"]'
+            config = self._make(
+                override.filter or base.filter,
+                override.config,
+                override.options or base.options,
+                f"{at}.per_route_config_name" if override.filter else at,
+                f"{at}.filter_config.value",
+            )
+            made[name] = msgspec.structs.replace(override, config=config)
+        return msgspec.structs.replace(owner, per_filter=made) if made else owner
+
+    # -- on the worker's thread ------------------------------------------------------------------
+
+    def load(self, server: Server) -> tuple[bytes, list[Place]]:
+        """Registers the objects: on_load runs.
+
+        Returns:
+            The document for the core, and the places that are new and have to be started.
+
+        Raises:
+            ConfigError: an on_load raised.
+            FilterError: an object serves elsewhere already.
+        """
+        fresh: list[Place] = []
+        seen: set[HttpFilter] = set()
+        try:
+            for made in self._made:
+                made.place = None if made.filter in seen else _kept(server, made.filter)
+                seen.add(made.filter)
+                if made.place is None:
+                    made.place = self._load(server, made)
+                    fresh.append(made.place)
+        except BaseException:
+            for place in fresh:
+                _life.unload(place)
+            raise
+        return _encoder.encode(self._config), fresh
+
+    def _load(self, server: Server, made: Made) -> Place:
+        options, kind = made.options, type(made.filter).__name__
+        if made.filter._place is not None:
+            raise FilterError(
+                f"{made.path}: this {kind} serves in another place already; make an object for each"
+            )
+        try:
+            return server.load(
+                made.filter,
+                name=options.name,
+                fail_open=options.on_error == "fail_open",
+                hook_timeout_s=options.hook_timeout_ms / 1000,
+            )
+        except FilterError as error:
+            cause = error.__cause__ or error
+            what = f"on_load of {kind} raised {in_one_line(cause)}"
+            raise ConfigError([(made.path, what)], file=self.file) from cause
+
+    def located(self, error: ConfigError) -> ConfigError:
+        """The core's error with the user's paths and file."""
+        faults = [Fault(self._paths.core(f.path), f.message) for f in error.faults]
+        return ConfigError(faults, file=self.file)
+
+
+def _kept(server: Server, made: HttpFilter) -> Place | None:
+    """The place that an object has since an earlier configuration of the same proxy."""
+    place = made._place
+    if place is None or place.worker is not server.worker:
+        return None
+    return place if server.worker.place(place.index) is place else None
+
+
+def _number(made: object) -> int:
+    assert isinstance(made, Made)
+    assert made.place is not None
+    return made.place.index
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_number)
+
+
+def chain_of(objects: Sequence[ChainItem]) -> list[model.HttpFilter]:
+    """The model's chain of the object form, without the router.
+
+    Raises:
+        ConfigError: something in the list is no filter.
+    """
+    chain: list[model.HttpFilter] = []
+    faults = []
+    for index, item in enumerate(objects):
+        if isinstance(item, NativeFilter):
+            chain.append(item.model)
+        elif isinstance(item, HttpFilter):
+            name = type(item).__name__
+            options = item._options or model.FilterOptions(name=name)
+            chain.append(
+                model.HttpFilter(name=options.name, module="python", filter=name, options=options)
+            )
+        else:
+            what = f"the class {item.__name__}" if isinstance(item, type) else repr(item)[:80]
+            hint = ": make an object of it" if isinstance(item, type) else ""
+            faults.append(Fault(f"filters[{index}]", f"{what} is no filter object{hint}"))
+    if faults:
+        raise ConfigError(faults)
+    return unique_names(chain)
