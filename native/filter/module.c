@@ -31,67 +31,75 @@ static unsigned minor_of(uint32_t version) {
     return version & 0xffff;
 }
 
-/* A version that this host speaks, and a struct that holds what that version promises. */
-static bool check_abi(const char *what, uint32_t version, uint32_t size, size_t least,
-                      mb_text *error) {
-    if (major_of(version) != major_of(MB_ABI_VERSION) ||
-        minor_of(version) > minor_of(MB_ABI_VERSION)) {
-        mb_text_format(error, "%s is of filter ABI %u.%u, this moebridge speaks %u.%u", what,
-                       major_of(version), minor_of(version), major_of(MB_ABI_VERSION),
-                       minor_of(MB_ABI_VERSION));
-        return false;
-    }
-    if (size < least) {
-        mb_text_format(error, "%s has %u bytes, its ABI version has %zu", what, (unsigned)size,
-                       least);
-        return false;
-    }
-    return true;
+/* Begins a reason. What speaks of no error must not allocate. */
+static mb_text *blame(mb_text *error, mb_slice name) {
+    mb_text_append(error, name);
+    mb_text_c(error, ": ");
+    return error;
 }
 
-static int check_filters(const mb_module *module, mb_text *error) {
-    if (module->filter_count > 0 && module->filters == NULL) {
-        mb_text_c(error, "its list of filters is missing");
-        return MB_ECONFIG;
+/* A version that this host speaks, and a struct that holds what that version promises. */
+static int check_abi(mb_slice name, const char *what, uint32_t version, uint32_t size, size_t least,
+                     mb_text *error) {
+    if (major_of(version) != major_of(MB_ABI_VERSION) ||
+        minor_of(version) > minor_of(MB_ABI_VERSION)) {
+        mb_text_format(blame(error, name), "%s is of filter ABI %u.%u, this moebridge speaks %u.%u",
+                       what, major_of(version), minor_of(version), major_of(MB_ABI_VERSION),
+                       minor_of(MB_ABI_VERSION));
+        return MB_EABI;
     }
-    for (uint32_t i = 0; i < module->filter_count; i++) {
-        const mb_filter_kind *kind = &module->filters[i];
-        if (kind->name == NULL || kind->name[0] == '\0' || kind->hooks == NULL) {
-            mb_text_format(error, "filter %u has no name or no hooks", (unsigned)i);
-            return MB_ECONFIG;
-        }
-        if (!check_abi(kind->name, kind->hooks->abi_version, kind->hooks->struct_size,
-                       sizeof(mb_filter_hooks), error)) {
-            return MB_EABI;
-        }
-        if (kind->hooks->state_bytes > STATE_BYTES_MAX) {
-            mb_text_format(error, "filter %s wants %u bytes of state, the most are %u", kind->name,
-                           (unsigned)kind->hooks->state_bytes, STATE_BYTES_MAX);
-            return MB_ECONFIG;
-        }
+    if (size < least) {
+        mb_text_format(blame(error, name), "%s has %u bytes, its ABI version has %zu", what,
+                       (unsigned)size, least);
+        return MB_EABI;
     }
     return MB_OK;
 }
 
-static int check_module(const mb_module *module, mb_text *error) {
-    if (!check_abi("mb_module", module->abi_version, module->struct_size, sizeof(*module), error)) {
-        return MB_EABI;
-    }
-    if (module->name == NULL || module->name[0] == '\0') {
-        mb_text_c(error, "it has no name");
+static int check_filter(mb_slice name, const mb_filter_kind *kind, uint32_t index, mb_text *error) {
+    if (kind->name == NULL || kind->name[0] == '\0' || kind->hooks == NULL) {
+        mb_text_format(blame(error, name), "filter %u has no name or no hooks", (unsigned)index);
         return MB_ECONFIG;
     }
-    return check_filters(module, error);
+    int status = check_abi(name, kind->name, kind->hooks->abi_version, kind->hooks->struct_size,
+                           sizeof(mb_filter_hooks), error);
+    if (status == MB_OK && kind->hooks->state_bytes > STATE_BYTES_MAX) {
+        mb_text_format(blame(error, name), "filter %s wants %u bytes of state, the most are %u",
+                       kind->name, (unsigned)kind->hooks->state_bytes, STATE_BYTES_MAX);
+        return MB_ECONFIG;
+    }
+    return status;
 }
 
-int mb_module_add(mb_worker *worker, const mb_module *module, mb_text *error, mb_module_ref **out) {
-    int status = check_module(module, error);
+static int check_module(mb_slice name, const mb_module *module, mb_text *error) {
+    int status = check_abi(name, "mb_module", module->abi_version, module->struct_size,
+                           sizeof(*module), error);
+    if (status != MB_OK) {
+        return status;
+    }
+    if (module->name == NULL || module->name[0] == '\0') {
+        mb_text_c(blame(error, name), "it has no name");
+        return MB_ECONFIG;
+    }
+    if (module->filter_count > 0 && module->filters == NULL) {
+        mb_text_c(blame(error, name), "its list of filters is missing");
+        return MB_ECONFIG;
+    }
+    for (uint32_t i = 0; i < module->filter_count && status == MB_OK; i++) {
+        status = check_filter(name, &module->filters[i], i, error);
+    }
+    return status;
+}
+
+static int add(mb_worker *worker, mb_slice name, const mb_module *module, mb_text *error,
+               mb_module_ref **out) {
+    int status = check_module(name, module, error);
     if (status != MB_OK) {
         return status;
     }
     mb_module_ref *made = mb_zalloc(worker->allocator, sizeof(*made));
     if (made == NULL) {
-        mb_text_c(error, mb_strerror(MB_ENOMEM));
+        mb_text_c(blame(error, name), mb_strerror(MB_ENOMEM));
         return MB_ENOMEM;
     }
     made->module = *module;
@@ -103,6 +111,10 @@ int mb_module_add(mb_worker *worker, const mb_module *module, mb_text *error, mb
     return MB_OK;
 }
 
+int mb_module_add(mb_worker *worker, const mb_module *module, mb_text *error, mb_module_ref **out) {
+    return add(worker, MB_SLICE_LIT("module"), module, error, out);
+}
+
 int mb_module_make(mb_worker *worker, mb_slice name, mb_module_init_fn init, mb_text *error,
                    mb_module_ref **out) {
     union {
@@ -110,18 +122,15 @@ int mb_module_make(mb_worker *worker, mb_slice name, mb_module_init_fn init, mb_
         char room[1024];
     } answer;
     memset(&answer, 0, sizeof(answer));
-    mb_text_append(error, name);
-    mb_text_c(error, ": ");
-    size_t prefix = error->len;
     int status = init(&mb_host_functions, &answer.module);
     if (status < 0) {
-        mb_text_format(error, "%s refused: %s", MB_MODULE_INIT_SYMBOL, mb_strerror(status));
+        mb_text_format(blame(error, name), "%s refused: %s", MB_MODULE_INIT_SYMBOL,
+                       mb_strerror(status));
         return status == MB_EABI || status == MB_ENOMEM ? status : MB_ECONFIG;
     }
-    status = mb_module_add(worker, &answer.module, error, out);
-    if (status == MB_OK) {
-        mb_text_truncate(error, prefix - name.len - 2);
-    } else if (status != MB_EABI && answer.module.free != NULL) {
+    status = add(worker, name, &answer.module, error, out);
+    /* Where the ABI is another one, `free` need not be where we would look. */
+    if (status != MB_OK && status != MB_EABI && answer.module.free != NULL) {
         answer.module.free(answer.module.context);
     }
     return status;

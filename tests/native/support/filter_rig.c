@@ -180,6 +180,7 @@ int filter_rig_use(filter_rig *self, const char *filter, const char *json) {
     if (status != MB_OK) {
         return status;
     }
+    end_stream(self); /* it knows the chain without the filter */
     self->entry.name = "under_test";
     self->chain.entries = &self->entry;
     self->chain.count = 1;
