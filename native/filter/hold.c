@@ -33,10 +33,13 @@ static size_t held_bytes(const mb_stream *stream, mb_direction direction) {
 }
 
 void mb__side_pause(mb_stream *stream, mb_direction direction, uint8_t why, bool paused) {
+    if (stream->over) {
+        return; /* `pauses` stays as it was: whoever ends the stream takes the pause back */
+    }
     mb_side *side = &stream->side[direction];
     uint8_t before = side->pauses;
     side->pauses = paused ? (uint8_t)(before | why) : (uint8_t)(before & ~why);
-    if ((before == 0) == (side->pauses == 0) || stream->over) {
+    if ((before == 0) == (side->pauses == 0)) {
         return;
     }
     if (direction == MB_REQUEST) {
