@@ -1,0 +1,1 @@
+"""What moebridge costs: pytest-benchmark suites here, the comparison with other proxies in `peers`."""

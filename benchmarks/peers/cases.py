@@ -1,0 +1,72 @@
+"""What is compared: each case is one kind of load, and the rows that take it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["BASE", "CASES", "Case"]
+
+#: The row that the others are divided by.
+BASE = "nginx"
+_BROWSER = Path(__file__).with_name("browser.lua")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One load.
+
+    Attributes:
+        name: its key in the results.
+        title: what a reader is told.
+        rows: names for `peers.start_peer`; the first is BASE.
+        connections: keep-alive connections, each with one request at a time.
+        body_bytes: of each answer.
+        script: wrk's, for requests other than `GET /`.
+        rounds: how many times each row is measured.
+    """
+
+    name: str
+    title: str
+    rows: tuple[str, ...]
+    connections: int = 32
+    body_bytes: int = 64
+    script: Path | None = None
+    rounds: int = 15
+
+
+CASES = (
+    Case(
+        name="small",
+        title="64-byte answers, 32 connections",
+        rows=(
+            BASE,
+            "nginx+headers",
+            "moebridge",
+            "moebridge+c",
+            "moebridge+python",
+            "moebridge+python10",
+        ),
+    ),
+    Case(
+        name="browser",
+        title="20 headers and cookies, another path each time, 32 connections",
+        rows=(BASE, "moebridge", "moebridge+c", "moebridge+python"),
+        script=_BROWSER,
+        rounds=9,
+    ),
+    Case(
+        name="connections",
+        title="64-byte answers, 1,000 connections",
+        rows=(BASE, "moebridge", "moebridge+python"),
+        connections=1000,
+        rounds=9,
+    ),
+    Case(
+        name="body",
+        title="1 MiB answers, 32 connections",
+        rows=(BASE, "moebridge", "moebridge+look", "moebridge+count"),
+        body_bytes=1024 * 1024,
+        rounds=7,
+    ),
+)

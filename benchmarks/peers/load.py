@@ -1,0 +1,40 @@
+"""Load by wrk: a closed loop of keep-alive connections."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+__all__ = ["LoadError", "run_wrk"]
+
+_REQUESTS = re.compile(r"(\d+) requests in ")
+
+
+class LoadError(Exception):
+    """Some answer was wrong, or none came."""
+
+
+def run_wrk(
+    url: str, *, connections: int, duration_s: float, script: Path | None = None
+) -> tuple[int, str]:
+    """Loads a server with one thread.
+
+    Returns:
+        Requests answered, and the command.
+
+    Raises:
+        LoadError: a socket error, a status that is not 2xx, or no answer at all.
+    """
+    # wrk takes whole seconds; what it rounds is not measured by it.
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(duration_s))}s"]
+    if script is not None:
+        command += ["-s", str(script)]
+    done = subprocess.run([*command, url], capture_output=True, text=True, check=False)
+    found = _REQUESTS.search(done.stdout)
+    if done.returncode or found is None or int(found[1]) == 0:
+        raise LoadError(f"{url}: {done.stdout}{done.stderr}")
+    for complaint in ("Non-2xx", "Socket errors"):
+        if complaint in done.stdout:
+            raise LoadError(f"{url}: {done.stdout}")
+    return int(found[1]), " ".join(command)
