@@ -89,8 +89,8 @@ class CommandPaths(ObjectPaths):
         self._targets = targets
 
     def filter_name(self, listener: int, index: int) -> str:  # noqa: ARG002
-        """The argument."""
-        return "--filter"
+        """The argument with its name."""
+        return f"--filter {self._targets[index]}"
 
     def filter_config(self, listener: int, index: int) -> str:  # noqa: ARG002
         """The argument with its name."""

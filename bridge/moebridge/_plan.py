@@ -236,6 +236,30 @@ class Plan:
             what = f"on_load of {kind} raised {in_one_line(cause)}"
             raise ConfigError([(made.path, what)], file=self.file) from cause
 
+    def check(self, server: Server) -> None:
+        """Does all that `load` and the core do with it, and takes it back; nothing is bound.
+
+        Raises:
+            ConfigError: what is wrong.
+            FilterError: an object serves elsewhere already.
+        """
+        document, fresh = self.load(server)
+        try:
+            if hasattr(server, "check"):
+                server.check(document)
+        except ConfigError as error:
+            raise self.located(error) from None
+        finally:
+            for place in fresh:
+                _life.unload(place)
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Numbers of listeners, clusters and filters (routers are none)."""
+        chains = [item.hcm.http_filters for item in self._config.listeners]
+        places = sum(len(chain) - 1 for chain in chains)
+        return len(self._config.listeners), len(self._config.clusters), places
+
     def located(self, error: ConfigError) -> ConfigError:
         """The core's error with the user's paths and file."""
         faults = [Fault(self._paths.core(f.path), f.message) for f in error.faults]

@@ -88,7 +88,8 @@ class FilterLoader:
         try:
             return self._find(target)
         except _Failed as failed:
-            raise ConfigError([(path, f"{quoted(target)}: {failed}")]) from failed.__cause__
+            shown = "" if path.endswith(target) else f"{quoted(target)}: "
+            raise ConfigError([(path, f"{shown}{failed}")]) from failed.__cause__
 
     def _find(self, target: str) -> type[HttpFilter]:
         place, colon, name = target.rpartition(":")

@@ -1,0 +1,128 @@
+"""What each command does; `cli.py` has their arguments."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import logging
+import platform
+import sys
+from pathlib import Path
+
+from moebridge import config as configuration
+from moebridge import logs
+from moebridge._core_api import ffi, lib
+from moebridge._paths import CommandPaths
+from moebridge._plan import Plan
+from moebridge._server import Server
+from moebridge.config import HttpFilter
+from moebridge.config.lower_native import NATIVE_FILTERS
+from moebridge.errors import ConfigError, Error, Fault
+from moebridge.filter_load import FilterLoader, installed
+from moebridge.proxy import Proxy, plan_config
+
+__all__ = ["filters", "missing", "run", "validate", "version"]
+
+
+def run(args: argparse.Namespace) -> int:
+    """`moebridge run`."""
+    _refuse_later_options(args)
+    plan = _plan(args)
+    logs.to_stderr(args.levels[args.log_level])
+    proxy = Proxy._of(plan, args.config)
+
+    def say_addresses() -> None:
+        for name, address in proxy.addresses.items():
+            sys.stderr.write(f"listening {name} http://{address}\n")
+        sys.stderr.flush()
+
+    proxy.run(on_start=say_addresses)
+    return 0
+
+
+def _refuse_later_options(args: argparse.Namespace) -> None:
+    if args.workers != 1:
+        raise Error(f"--workers {args.workers}: more than one worker does not exist yet")
+    if args.admin is not None:
+        raise Error("--admin: the admin listener does not exist yet")
+
+
+def _plan(args: argparse.Namespace) -> Plan:
+    if args.config is not None:
+        given = [("--listen", args.listen), ("--upstream", args.upstream)]
+        given += [("--filter", args.filters or None)]
+        for name, value in given:
+            if value is not None:
+                raise Error(f"run: {name} cannot stand beside -c: the file has it")
+        return plan_config(args.config)
+    for name, value in (("--listen", args.listen), ("--upstream", args.upstream)):
+        if value is None:
+            raise Error(f"run: {name} is missing; or give a file with -c")
+    chain = configuration.unique_names([_spec(spec) for spec in args.filters])
+    try:
+        model = configuration.build_simple(args.listen, args.upstream, chain)
+    except ConfigError as error:
+        raise ConfigError([(f"--{fault.path}", fault.message) for fault in error.faults]) from None
+    targets = [item.filter for item in chain]
+    return Plan(model, paths=CommandPaths(targets), loader=FilterLoader((Path.cwd(),)))
+
+
+def _spec(spec: str) -> HttpFilter:
+    try:
+        return configuration.parse_filter_spec(spec)
+    except ConfigError as error:
+        argument = f"--filter {spec.partition('=')[0]}"
+        faults = [
+            fault
+            if fault.path.startswith(argument)
+            else Fault(_under(argument, fault.path), fault.message)
+            for fault in error.faults
+        ]
+        raise ConfigError(faults) from None
+
+
+def _under(argument: str, path: str) -> str:
+    return f"{argument}: {path}" if path else argument
+
+
+def validate(args: argparse.Namespace) -> int:
+    """`moebridge validate`: loads everything, filters' on_load too; binds and starts nothing."""
+    plan = plan_config(args.config)
+    logs.to_stderr(logging.WARNING)
+    server = Server(log_level=logs.OFF)
+    try:
+        plan.check(server)
+    finally:
+        server.close(timeout_s=0)
+    listeners, clusters, places = plan.counts
+    counts = f"listeners: {listeners}, clusters: {clusters}, filters: {places}"
+    sys.stdout.write(f"{args.config}: valid ({counts})\n")
+    return 0
+
+
+def filters(_args: argparse.Namespace) -> int:
+    """`moebridge filters`: the installed ones, then those built in the core."""
+    loader = FilterLoader()
+    for name, target in installed().items():
+        try:
+            words = (loader.find(name).__doc__ or "").strip().partition("\n")[0]
+        except ConfigError as error:
+            words = f"cannot be loaded: {error.faults[0].message}"
+        sys.stdout.write(f"{name:<24} {target:<52} {words}\n")
+    for name in NATIVE_FILTERS:
+        sys.stdout.write(f"{'native:' + name:<24} built in the core\n")
+    return 0
+
+
+def version(_args: argparse.Namespace) -> int:
+    """`moebridge version`."""
+    package = importlib.metadata.version("moebridge")
+    core = ffi.string(lib.mb_version()).decode()
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    sys.stdout.write(f"moebridge {package} (core {core}, {python}, {platform.machine()})\n")
+    return 0
+
+
+def missing(args: argparse.Namespace) -> int:
+    """A command of the contract that does not exist yet."""
+    raise Error(f"{args.name}: this command does not exist yet")

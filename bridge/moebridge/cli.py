@@ -1,0 +1,123 @@
+"""The command `moebridge`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from moebridge import _commands as commands
+from moebridge.errors import ConfigError, Error
+
+__all__ = ["main"]
+
+#: Names of Envoy's --log-level -> levels of logging.
+LEVELS = {
+    "trace": 5,
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "critical": logging.CRITICAL,
+    "off": logging.CRITICAL + 10,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command.
+
+    Args:
+        argv: the arguments, without the command's name; None = the process's.
+
+    Returns:
+        The exit status: 0 good, 2 wrong arguments or configuration, 1 all else.
+    """
+    try:
+        args = _parser().parse_args(argv)
+        if "" not in sys.path:
+            sys.path.insert(0, "")  # `module:Class` is found in the working directory
+        status: int = args.command(args)
+        sys.stdout.flush()
+    except ConfigError as error:
+        _say(str(error))
+        return 2
+    except Error as error:
+        _say(f"moebridge: {error}")
+        return 2
+    except BrokenPipeError:  # the reader of our output is gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exits with 2."""
+        self.exit(2, f"{self.prog}: {message} (try {self.prog} --help)\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="moebridge",
+        description="A proxy data plane: a C core that runs filters written as Python classes.",
+        allow_abbrev=False,
+    )
+    subs = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+    _add_run(subs)
+    command = subs.add_parser("validate", help="check a configuration file", allow_abbrev=False)
+    command.add_argument(
+        "-c", "--config", metavar="FILE", required=True, help="Envoy's v3 bootstrap"
+    )
+    command.set_defaults(command=commands.validate)
+    command = subs.add_parser("filters", help="list the filters that are there", allow_abbrev=False)
+    command.set_defaults(command=commands.filters)
+    command = subs.add_parser("version", help="print versions", allow_abbrev=False)
+    command.set_defaults(command=commands.version)
+    for name, what in (("bench", "measure filters"), ("new-filter", "start a filter's file")):
+        command = subs.add_parser(name, help=f"{what} (does not exist yet)", allow_abbrev=False)
+        command.add_argument("rest", nargs="*", help=argparse.SUPPRESS)
+        command.set_defaults(command=commands.missing, name=name)
+    return parser
+
+
+def _add_run(subs: argparse._SubParsersAction[_Parser]) -> None:
+    command = subs.add_parser(
+        "run",
+        help="run a proxy",
+        allow_abbrev=False,
+        description="Runs until SIGTERM or SIGINT, then drains and exits 0. Either a file, or "
+        "--listen and --upstream.",
+    )
+    command.add_argument("-c", "--config", metavar="FILE", help="Envoy's v3 bootstrap")
+    command.add_argument("--listen", metavar="HOST:PORT", help="port 0 takes a free one")
+    command.add_argument(
+        "--upstream", metavar="HOST:PORT[,HOST:PORT]", help="where requests are sent"
+    )
+    command.add_argument(
+        "--filter",
+        dest="filters",
+        metavar="SPEC",
+        action="append",
+        default=[],
+        help="MODULE:CLASS[=JSON], FILE.py:CLASS[=JSON], an installed filter's NAME[=JSON] or "
+        "native:NAME[=JSON]; may be repeated, in the order in which requests meet them",
+    )
+    command.add_argument(
+        "--workers", metavar="N", type=int, default=1, help="processes; only 1 yet"
+    )
+    command.add_argument("--admin", metavar="ADDR", help="admin listener (does not exist yet)")
+    command.add_argument(
+        "--log-level", metavar="L", choices=LEVELS, default="info", help=", ".join(LEVELS)
+    )
+    command.set_defaults(command=commands.run, levels=LEVELS)
