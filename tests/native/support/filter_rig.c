@@ -156,6 +156,22 @@ void filter_rig_begin(filter_rig *self) {
     MB_CHECK(self->stream != NULL);
 }
 
+int filter_rig_put(filter_rig *self, mb_module_ref *module, mb_filter_args *args) {
+    int status = mb_chain_entry_configure(module, args, &self->entry);
+    self->body_length = args->error.len < sizeof(self->body) ? args->error.len : 0;
+    memcpy(self->body, args->error.ptr == NULL ? "" : args->error.ptr, self->body_length);
+    if (status != MB_OK) {
+        return status;
+    }
+    end_stream(self); /* it knows the chain without the filter */
+    self->entry.name = "under_test";
+    self->chain.entries = &self->entry;
+    self->chain.count = 1;
+    self->chain.state_bytes = self->entry.hooks->state_bytes;
+    filter_rig_begin(self);
+    return MB_OK;
+}
+
 int filter_rig_use(filter_rig *self, const char *filter, const char *json) {
     mb_module_ref *module;
     mb_text document, error;
@@ -171,22 +187,11 @@ int filter_rig_use(filter_rig *self, const char *filter, const char *json) {
             .name = MB_SLICE_LIT("under_test"),
             .config = mb_text_view(&document),
         };
-        status = mb_chain_entry_configure(module, &args, &self->entry);
-        self->body_length = args.error.len < sizeof(self->body) ? args.error.len : 0;
-        memcpy(self->body, args.error.ptr == NULL ? "" : args.error.ptr, self->body_length);
+        status = filter_rig_put(self, module, &args);
         mb_module_release(module);
     }
     mb_text_fini(&document);
-    if (status != MB_OK) {
-        return status;
-    }
-    end_stream(self); /* it knows the chain without the filter */
-    self->entry.name = "under_test";
-    self->chain.entries = &self->entry;
-    self->chain.count = 1;
-    self->chain.state_bytes = self->entry.hooks->state_bytes;
-    filter_rig_begin(self);
-    return MB_OK;
+    return status;
 }
 
 mb_slice filter_rig_error(const filter_rig *self) {

@@ -33,6 +33,8 @@ void filter_rig_fini(filter_rig *self);
 /* Puts a built-in filter with a configuration (as json_document) into the chain, as "under_test",
  * and begins a new stream. Returns what mb_chain_entry_configure answered. */
 int filter_rig_use(filter_rig *self, const char *filter, const char *json);
+/* The same with a filter of any module. */
+int filter_rig_put(filter_rig *self, mb_module_ref *module, mb_filter_args *args);
 /* What it said when it refused. */
 mb_slice filter_rig_error(const filter_rig *self);
 /* Ends the stream, if it is not over yet, and begins another. */
