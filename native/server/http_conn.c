@@ -230,7 +230,8 @@ static void go_on(mb_http_conn *hc) {
     if (hc->closing || hc->stream_count > 0) {
         return;
     }
-    if (!hc->codec->vtable->reusable(hc->codec) || hc->draining || hc->read_ended) {
+    bool input_over = hc->read_ended && hc->conn->in.length == 0;
+    if (!hc->codec->vtable->reusable(hc->codec) || hc->draining || input_over) {
         close_later(hc, MB_CLOSE_FLUSH_LINGER);
         return;
     }
@@ -270,6 +271,14 @@ void mb__http_conn_stream_done(mb_http_conn *hc, mb_stream *stream) {
 
 /* -- the socket -------------------------------------------------------------------------------- */
 
+/* The client sends no more, and what it sent is parsed. */
+static void end_input(mb_http_conn *hc) {
+    hc->in_codec = true;
+    hc->codec->vtable->receive_end(hc->codec);
+    hc->in_codec = false;
+    free_dying(hc);
+}
+
 static void on_data(void *owner, mb_conn *conn) {
     mb_http_conn *hc = owner;
     int rc = MB_OK;
@@ -286,18 +295,18 @@ static void on_data(void *owner, mb_conn *conn) {
                !hc->read_blocked) {
         hc->read_blocked = true;
         mb_conn_read_disable(conn);
+    } else if (rc == MB_OK && hc->read_ended) {
+        end_input(hc);
     }
     go_on(hc);
 }
 
 static void on_read_end(void *owner, mb_conn *conn) {
     mb_http_conn *hc = owner;
-    (void)conn;
     hc->read_ended = true;
-    hc->in_codec = true;
-    hc->codec->vtable->receive_end(hc->codec);
-    hc->in_codec = false;
-    free_dying(hc);
+    if (hc->stream_count == 0 || conn->in.length == 0) {
+        end_input(hc);
+    } /* else requests that were pipelined wait for the present one: on_data */
     go_on(hc);
 }
 
