@@ -1,4 +1,4 @@
-"""Says what filters raised, without letting a broken filter fill the disk.
+"""The barrier: what a hook raised ends its stream (or skips the filter), is counted and logged.
 
 For each filter and hook at most `BURST` lines in `WINDOW_S` seconds; the next line after that says
 how many were left out.
@@ -8,11 +8,21 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import TYPE_CHECKING, Final
 
-__all__ = ["report"]
+from moebridge._extra import acted
+from moebridge.status import HOOK_NAMES
+
+if TYPE_CHECKING:
+    from moebridge._dispatch import Gate
+
+__all__ = ["STOPPED", "fail", "failed", "report"]
 
 BURST = 5
 WINDOW_S = 10.0
+
+#: By phase: what a hook answers that failed or replied.
+STOPPED: Final = (1, 3, 1)
 
 _logger = logging.getLogger("moebridge.filter")
 # (filter, hook) -> [begin of the window, lines in it, left out]
@@ -58,3 +68,30 @@ def _admit(key: tuple[str, str], now: float) -> int:
         return -1
     left_out, window[2] = int(window[2]), 0
     return left_out
+
+
+def failed(stream: Gate, hook: int, error: BaseException) -> int:
+    """A hook raised: 500 or reset, or with fail_open the filter is skipped.
+
+    Returns:
+        The status number that the hook answers.
+    """
+    if not fail(stream, HOOK_NAMES[hook], hook // 3, error):
+        return 0
+    return STOPPED[hook % 3]
+
+
+def fail(stream: Gate, name: str, direction: int, error: BaseException) -> bool:
+    """Returns whether the stream was ended."""
+    place = stream.place
+    report(place.name, name, error)
+    if not place.worker.closed:
+        place.errors.add(1)
+    if stream._over():
+        return True
+    if place.fail_open and not acted(stream, direction):
+        stream._skip()
+        return False
+    if stream._reply(500, [], b"", b"python_filter_exception") < 0:
+        stream.reset("python_filter_exception")
+    return True

@@ -255,6 +255,7 @@ cdef class Gate:
     cdef Buffer piece_of(self, int direction, mb_buffer *data)
     cdef void drop_piece(self, int direction) noexcept
     cdef void orphan(self) noexcept
+    cdef int detach(self) except -1
     cdef void begin(self, mb_filter *c, mbpy_worker *w) noexcept
 
 

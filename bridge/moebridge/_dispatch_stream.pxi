@@ -45,6 +45,17 @@ cdef void orphan_buffer(Buffer view) noexcept:
         view.ptr = NULL
 
 
+cdef inline bint settle(Buffer view) noexcept:
+    """A view stays for the next stream, unless somebody keeps it: then returns True."""
+    if view is None:
+        return False
+    view.ptr = NULL
+    if Py_REFCNT(view) == 1:
+        return False
+    view.gate = NULL
+    return True
+
+
 @cython.no_gc_clear
 cdef class Gate:
     def __dealloc__(self):
@@ -128,14 +139,26 @@ cdef class Gate:
     def _leave(self):
         self.hook = -1
 
+    cdef int detach(self) except -1:
+        self.c = NULL
+        if self.own_state is not None:
+            self.own_state = None
+        if settle(self.held0):
+            self.held0 = None
+        if settle(self.held1):
+            self.held1 = None
+        if settle(self.piece0):
+            self.piece0 = None
+        if settle(self.piece1):
+            self.piece1 = None
+        if self.extra is not None:
+            extra, self.extra = self.extra, None
+            runtime.gone(self, extra)
+        return 0
+
     def _detach(self):
         """The stream is gone."""
-        self.c = NULL
-        self.own_state = None
-        extra, self.extra = self.extra, None
-        self.orphan()
-        if extra is not None:
-            runtime.gone(self, extra)
+        self.detach()
 
     def _end(self, int direction):
         self.over[direction] = True
@@ -518,7 +541,7 @@ cdef void retire(Stream s):
     """The stream is gone: the object is used again, or left to whoever holds it."""
     cdef Worker worker = s.place.worker
     cdef PyObject *o = <PyObject *>s
-    s._detach()
+    s.detach()
     # Held by: the variable of the caller, whose reference was the state slot's.
     if s.frozen is not None or Py_REFCNT(<object>o) > 1 or len(worker.pool) >= POOL_MAX:
         return

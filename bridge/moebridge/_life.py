@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING
 
-from moebridge import _barrier, _runtime
+from moebridge import _barrier, _tasks
 from moebridge.errors import FilterError
 
 if TYPE_CHECKING:
@@ -92,5 +92,5 @@ def stop_soon(place: Place) -> None:
     """The core has let go of the filter: stops it on the loop, if that still runs."""
     loop = place.worker.loop
     if place.started and loop is not None and not loop.is_closed():
-        _runtime.outlive(place.worker, place, "on_worker_stop", stop(place))
+        _tasks.outlive(place.worker, place, "on_worker_stop", stop(place))
     place.worker.forget(place)

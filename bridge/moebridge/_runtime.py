@@ -2,12 +2,6 @@
 
 Both dispatchers come here with everything that is neither `None` nor a status of the phase.
 
-An async hook. The hook returned an awaitable, so the dispatcher answers MB_PENDING: the core calls
-no further hook of this filter in this direction, keeps the piece of body apart for it and holds
-what follows. A task on the worker's loop, in the context of the stream, awaits it; the status it
-ends with goes to the core with `finish`, as if the hook had returned it. So nothing overlaps, and
-`data` stays the filter's until then. When the stream goes the task is cancelled.
-
 A whole message (`on_request`, `on_response`). The headers are stopped, the pieces of body are
 held; with the last piece the hook is called, and its status goes to the core as that of the hook
 which brought the end. These steps are one generator (`_flow`), run at once or, from its first
@@ -16,55 +10,42 @@ awaitable on, by the task.
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
-import inspect
 import itertools
-from collections.abc import Awaitable, Callable, Generator
-from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Final, TypeGuard
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
 import msgpack  # type: ignore[import-untyped]
 
-from moebridge import _barrier, _reply
-from moebridge.errors import FilterError, WrongThread
-from moebridge.info import snapshot
-from moebridge.metadata import unpack
+from moebridge import _reply
+from moebridge._barrier import STOPPED, fail, failed
+from moebridge._extra import Extra, acted, replied
+from moebridge._tasks import PENDING, Flow, completed, gone, is_awaitable, suspend
+from moebridge.errors import FilterError
 from moebridge.status import CODES, HOOK_NAMES, WHOLE_NAMES, Status
 
 if TYPE_CHECKING:
     from moebridge._dispatch import Gate, Place, Worker
 
-PENDING: Final = 255  # MB_PENDING
+# What the dispatchers call; some of it lives in the modules above.
+__all__ = [
+    "PENDING",
+    "completed",
+    "failed",
+    "gone",
+    "hooks_of",
+    "place_for",
+    "place_unused",
+    "post",
+    "replied",
+    "respond",
+    "resume",
+    "scheduled",
+    "step",
+]
+
 WHOLE: Final = 3  # the phase of on_request and on_response in CODES
-COMPLETE: Final = 6  # mb_hook
 _EPHASE: Final = -5  # MB_EPHASE
 _ALWAYS: Final = 0b1_1000_0000  # bits of `scheduled` and `destroy`
-_STOPPED: Final = (1, 3, 1)  # by phase: what a hook answers that replied, or failed
-
-Flow = Generator[Awaitable[object], object, int]
-
-
-class Extra:
-    """What a stream's Gate has once something slow happened to it."""
-
-    __slots__ = ("id", "posted", "replied", "resumed", "tasks")
-
-    def __init__(self) -> None:
-        self.id: int | None = None  # of the stream, once a task uses its context
-        # By direction: the task of the suspended hook, and what it called meanwhile.
-        self.tasks: list[asyncio.Task[None] | None] = [None, None]
-        self.resumed = [False, False]
-        self.replied = [False, False]
-        self.posted: dict[int, Callable[[], object]] = {}
-
-
-def extra_of(stream: Gate) -> Extra:
-    """Returns the stream's Extra, made when first needed."""
-    if stream.extra is None:
-        stream.extra = Extra()
-    extra: Extra = stream.extra
-    return extra
 
 
 # -- registration ----------------------------------------------------------------------------------
@@ -132,18 +113,18 @@ def step(stream: Gate, hook: int, value: object, end: bool) -> int:
         except StopIteration as stop:
             code: int = stop.value
             return code
-        return _suspend(stream, hook, flow, awaitable)
+        return suspend(stream, hook, flow, awaitable)
     except BaseException as error:  # noqa: BLE001  (the barrier)
         return failed(stream, hook, error)
 
 
 def _flow(stream: Gate, hook: int, value: object, end: bool) -> Flow:
-    if _is_awaitable(value):
+    if is_awaitable(value):
         value = yield value
     direction, phase = divmod(hook, 3)
     code = _code(stream, hook, phase, value)
     called = stream.place.whole[direction]
-    if called is None or phase == 2 or _acted(stream, direction):
+    if called is None or phase == 2 or acted(stream, direction):
         return code
     name = WHOLE_NAMES[direction]
     if phase == 0 and code > 1:
@@ -158,33 +139,20 @@ def _flow(stream: Gate, hook: int, value: object, end: bool) -> Flow:
     body = stream._held(direction)
     before = len(body)
     value = called(stream)
-    if _is_awaitable(value):
+    if is_awaitable(value):
         value = yield value
     code = _code(stream, hook, WHOLE, value)
-    if not _acted(stream, direction) and len(body) != before:
+    if not acted(stream, direction) and len(body) != before:
         owner: Any = stream
         message = owner.response if direction else owner.request
         message.headers["content-length"] = str(len(body))
     return code
 
 
-def _is_awaitable(value: object) -> TypeGuard[Awaitable[object]]:
-    if value is None or type(value) is Status:
-        return False
-    return type(value) is CoroutineType or inspect.isawaitable(value)
-
-
-def _acted(stream: Gate, direction: int) -> bool:
-    """Whether the hook that answers now has replied or reset: a running one, or a suspended one."""
-    if stream.hook >= 0 or stream.extra is None:
-        return stream.acted
-    return bool(stream.extra.replied[direction])
-
-
 def _code(stream: Gate, hook: int, phase: int, value: object) -> int:
-    acted = _acted(stream, hook // 3)
+    has_acted = acted(stream, hook // 3)
     if value is None:
-        return _STOPPED[min(phase, 2)] if acted else 0
+        return STOPPED[min(phase, 2)] if has_acted else 0
     codes = CODES[phase]
     name = WHOLE_NAMES[hook // 3] if phase == WHOLE else HOOK_NAMES[hook]
     where = f"{name} of filter {stream.place.name!r}"
@@ -195,117 +163,9 @@ def _code(stream: Gate, hook: int, phase: int, value: object) -> int:
     if code is None:
         allowed = ", ".join(status.name for status in codes)
         raise FilterError(f"{where} returned {value.name}, which it cannot: {allowed}")
-    if value is Status.LOCAL_REPLY and not acted:
+    if value is Status.LOCAL_REPLY and not has_acted:
         raise FilterError(f"{where} returned LOCAL_REPLY without stream.respond()")
     return code
-
-
-# -- async hooks -----------------------------------------------------------------------------------
-
-
-def _suspend(stream: Gate, hook: int, flow: Flow, awaitable: Awaitable[object]) -> int:
-    worker = stream.place.worker
-    if worker.loop is None:
-        flow.close()
-        if isinstance(awaitable, CoroutineType):
-            awaitable.close()
-        raise FilterError(f"filter {stream.place.name!r} is async, but no asyncio loop runs here")
-    extra = extra_of(stream)
-    direction = hook // 3
-    extra.replied[direction] = stream.acted
-    extra.resumed[direction] = False
-    if extra.id is None:
-        extra.id = stream._info_number(0)
-    task = worker.loop.create_task(
-        _drive(stream, hook, flow, awaitable), context=_context(worker, extra.id or 0)
-    )
-    extra.tasks[direction] = task
-    return PENDING
-
-
-def _context(worker: Worker, stream_id: int) -> contextvars.Context:
-    context = worker.contexts.get(stream_id)
-    if context is None:
-        context = worker.contexts[stream_id] = contextvars.copy_context()
-    return context
-
-
-async def _drive(stream: Gate, hook: int, flow: Flow, awaitable: Awaitable[object]) -> None:
-    direction = hook // 3
-    try:
-        timeout_s = stream.place.timeout_s
-        try:
-            async with asyncio.timeout(timeout_s or None):
-                while True:
-                    awaitable = flow.send(await awaitable)
-        except StopIteration as stop:
-            code = stop.value
-    except BaseException as error:
-        flow.close()
-        if stream._over():
-            if isinstance(error, asyncio.CancelledError):
-                raise
-            _barrier.report(stream.place.name, HOOK_NAMES[hook], error)
-            return
-        code = failed(stream, hook, error)
-    if stream._over() or stream.extra is None:
-        return
-    extra: Extra = stream.extra
-    extra.tasks[direction] = None
-    if extra.resumed[direction] and not extra.replied[direction]:
-        code = 0
-    stream._finish(direction, code)
-
-
-def completed(stream: Gate, value: object) -> None:
-    """on_complete returned something: an awaitable goes on with a frozen copy of the stream."""
-    if not _is_awaitable(value):
-        if value is not Status.CONTINUE:
-            error = FilterError(f"on_complete returned {value!r:.80}: return None")
-            failed(stream, COMPLETE, error)
-        return
-    worker = stream.place.worker
-    everything = stream._metadata_get(b"", b"")
-    stream._freeze(snapshot(stream), unpack(everything) if everything else {})
-    outlive(worker, stream.place, "on_complete", value)
-
-
-def outlive(
-    worker: Worker,
-    place: Place,
-    name: str,
-    awaitable: Awaitable[object],
-    context: contextvars.Context | None = None,
-) -> asyncio.Task[None]:
-    """Runs an awaitable that no stream waits for; a drain does."""
-
-    async def run() -> None:
-        try:
-            await awaitable
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:  # noqa: BLE001  (the barrier)
-            _barrier.report(place.name, name, error)
-            if not worker.closed:
-                place.errors.add(1)
-
-    if worker.loop is None:
-        raise FilterError(f"filter {place.name!r}: no asyncio loop runs here")
-    task: asyncio.Task[None] = worker.loop.create_task(run(), context=context)
-    worker.outstanding.add(task)
-    task.add_done_callback(worker.outstanding.discard)
-    return task
-
-
-def gone(stream: Gate, extra: Extra) -> None:
-    """The stream has ended: cancels what still waits for it."""
-    extra.posted.clear()
-    worker = stream.place.worker
-    if extra.id is not None:
-        worker.contexts.pop(extra.id, None)
-    for task in extra.tasks:
-        if task is not None and not task.done() and not task.get_loop().is_closed():
-            task.cancel("the stream has ended")
 
 
 # -- what a filter asks for ------------------------------------------------------------------------
@@ -325,13 +185,6 @@ def respond(stream: Gate, status: object, headers: object, body: object, details
         raise FilterError(f"respond(): the core refused it ({rc})")
     replied(stream)
     return Status.LOCAL_REPLY
-
-
-def replied(stream: Gate) -> None:
-    """The stream was answered or reset: by the hook that runs, else by those that wait."""
-    if stream.hook < 0 and stream.extra is not None:
-        for direction, task in enumerate(stream.extra.tasks):
-            stream.extra.replied[direction] = task is not None
 
 
 def resume(stream: Gate) -> None:
@@ -376,42 +229,4 @@ def scheduled(stream: Gate, event: int) -> None:
     try:
         fn()
     except BaseException as error:  # noqa: BLE001  (the barrier)
-        _fail(stream, "post", 0, error)
-
-
-# -- the barrier -----------------------------------------------------------------------------------
-
-
-def failed(stream: Gate, hook: int, error: BaseException) -> int:
-    """A hook raised: 500 or reset, or with fail_open the filter is skipped.
-
-    Returns:
-        The status number that the hook answers.
-    """
-    if not _fail(stream, HOOK_NAMES[hook], hook // 3, error):
-        return 0
-    return _STOPPED[hook % 3]
-
-
-def _fail(stream: Gate, name: str, direction: int, error: BaseException) -> bool:
-    """Returns whether the stream was ended."""
-    place = stream.place
-    _barrier.report(place.name, name, error)
-    if not place.worker.closed:
-        place.errors.add(1)
-    if stream._over():
-        return True
-    if place.fail_open and not _acted(stream, direction):
-        stream._skip()
-        return False
-    if stream._reply(500, [], b"", b"python_filter_exception") < 0:
-        stream.reset("python_filter_exception")
-    return True
-
-
-def check_thread(worker: Worker, what: str) -> None:
-    """Raises WrongThread on any thread but the worker's."""
-    import threading
-
-    if worker.thread != threading.get_ident():
-        raise WrongThread(f"{what} is for the worker's thread")
+        fail(stream, "post", 0, error)

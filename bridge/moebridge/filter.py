@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from moebridge import _runtime
+from moebridge import _tasks
 from moebridge.errors import ConfigError, FilterError
 from moebridge.filter_config import Config, convert
 from moebridge.metrics import Counter, Gauge, Histogram, define
@@ -160,8 +160,8 @@ class HttpFilter:
         """
         place = self._loaded("spawn()")
         try:
-            _runtime.check_thread(place.worker, "spawn()")
-            return _runtime.outlive(place.worker, place, "spawn", coroutine)
+            _tasks.check_thread(place.worker, "spawn()")
+            return _tasks.outlive(place.worker, place, "spawn", coroutine)
         except BaseException:
             if hasattr(coroutine, "close"):
                 coroutine.close()

@@ -1,0 +1,162 @@
+"""Tasks of filters: suspended hooks, async on_complete, spawned coroutines.
+
+An async hook. The hook returned an awaitable, so the dispatcher answers MB_PENDING: the core calls
+no further hook of this filter in this direction, keeps the piece of body apart for it and holds
+what follows. A task on the worker's loop, in the context of the stream, awaits it; the status it
+ends with goes to the core with `finish`, as if the hook had returned it. So nothing overlaps, and
+`data` stays the filter's until then. When the stream goes the task is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import threading
+from collections.abc import Awaitable, Generator
+from types import CoroutineType
+from typing import TYPE_CHECKING, Final, TypeGuard
+
+from moebridge import _barrier
+from moebridge._extra import Extra, extra_of
+from moebridge.errors import FilterError, WrongThread
+from moebridge.info import snapshot
+from moebridge.metadata import unpack
+from moebridge.status import HOOK_NAMES, Status
+
+if TYPE_CHECKING:
+    from moebridge._dispatch import Gate, Place, Worker
+
+__all__ = [
+    "PENDING",
+    "Flow",
+    "check_thread",
+    "completed",
+    "gone",
+    "is_awaitable",
+    "outlive",
+    "suspend",
+]
+
+PENDING: Final = 255  # MB_PENDING
+COMPLETE: Final = 6  # mb_hook
+
+#: The steps of a hook: yields what it waits for, returns the status number.
+Flow = Generator[Awaitable[object], object, int]
+
+
+def is_awaitable(value: object) -> TypeGuard[Awaitable[object]]:
+    if value is None or type(value) is Status:
+        return False
+    return type(value) is CoroutineType or inspect.isawaitable(value)
+
+
+def suspend(stream: Gate, hook: int, flow: Flow, awaitable: Awaitable[object]) -> int:
+    worker = stream.place.worker
+    if worker.loop is None:
+        flow.close()
+        if isinstance(awaitable, CoroutineType):
+            awaitable.close()
+        raise FilterError(f"filter {stream.place.name!r} is async, but no asyncio loop runs here")
+    extra = extra_of(stream)
+    direction = hook // 3
+    extra.replied[direction] = stream.acted
+    extra.resumed[direction] = False
+    if extra.id is None:
+        extra.id = stream._info_number(0)
+    task = worker.loop.create_task(
+        _drive(stream, hook, flow, awaitable), context=_context(worker, extra.id or 0)
+    )
+    extra.tasks[direction] = task
+    return PENDING
+
+
+def _context(worker: Worker, stream_id: int) -> contextvars.Context:
+    context = worker.contexts.get(stream_id)
+    if context is None:
+        context = worker.contexts[stream_id] = contextvars.copy_context()
+    return context
+
+
+async def _drive(stream: Gate, hook: int, flow: Flow, awaitable: Awaitable[object]) -> None:
+    direction = hook // 3
+    try:
+        timeout_s = stream.place.timeout_s
+        try:
+            async with asyncio.timeout(timeout_s or None):
+                while True:
+                    awaitable = flow.send(await awaitable)
+        except StopIteration as stop:
+            code = stop.value
+    except BaseException as error:
+        flow.close()
+        if stream._over():
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            _barrier.report(stream.place.name, HOOK_NAMES[hook], error)
+            return
+        code = _barrier.failed(stream, hook, error)
+    if stream._over() or stream.extra is None:
+        return
+    extra: Extra = stream.extra
+    extra.tasks[direction] = None
+    if extra.resumed[direction] and not extra.replied[direction]:
+        code = 0
+    stream._finish(direction, code)
+
+
+def completed(stream: Gate, value: object) -> None:
+    """on_complete returned something: an awaitable goes on with a frozen copy of the stream."""
+    if not is_awaitable(value):
+        if value is not Status.CONTINUE:
+            error = FilterError(f"on_complete returned {value!r:.80}: return None")
+            _barrier.failed(stream, COMPLETE, error)
+        return
+    worker = stream.place.worker
+    everything = stream._metadata_get(b"", b"")
+    stream._freeze(snapshot(stream), unpack(everything) if everything else {})
+    outlive(worker, stream.place, "on_complete", value)
+
+
+def outlive(
+    worker: Worker,
+    place: Place,
+    name: str,
+    awaitable: Awaitable[object],
+    context: contextvars.Context | None = None,
+) -> asyncio.Task[None]:
+    """Runs an awaitable that no stream waits for; a drain does."""
+
+    async def run() -> None:
+        try:
+            await awaitable
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001  (the barrier)
+            _barrier.report(place.name, name, error)
+            if not worker.closed:
+                place.errors.add(1)
+
+    if worker.loop is None:
+        raise FilterError(f"filter {place.name!r}: no asyncio loop runs here")
+    task: asyncio.Task[None] = worker.loop.create_task(run(), context=context)
+    worker.outstanding.add(task)
+    task.add_done_callback(worker.outstanding.discard)
+    return task
+
+
+def gone(stream: Gate, extra: Extra) -> None:
+    """The stream has ended: cancels what still waits for it."""
+    extra.posted.clear()
+    worker = stream.place.worker
+    if extra.id is not None:
+        worker.contexts.pop(extra.id, None)
+    for task in extra.tasks:
+        if task is not None and not task.done() and not task.get_loop().is_closed():
+            task.cancel("the stream has ended")
+
+
+def check_thread(worker: Worker, what: str) -> None:
+    """Raises WrongThread on any thread but the worker's."""
+    if worker.thread != threading.get_ident():
+        raise WrongThread(f"{what} is for the worker's thread")
