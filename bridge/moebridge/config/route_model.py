@@ -62,7 +62,8 @@ class PathMatch(Value, frozen=True, kw_only=True):
 
 
 class HeaderMatch(Value, frozen=True, kw_only=True):
-    """Envoy's config.route.v3.HeaderMatcher. Repeated headers are joined with `,` first."""
+    """Envoy's config.route.v3.HeaderMatcher. Each value of a repeated header is
+    tried by itself; inverted, none may match."""
 
     # Header name, lower case, or a pseudo-header (":method", ":path", ":authority", ":scheme").
     name: str
