@@ -504,10 +504,14 @@ cdef void orphan_message(Message message) noexcept:
     message.end_fields.gate = NULL
 
 
-cdef inline bint kept(Message message) noexcept:
-    """Somebody holds the message or one of its views beside its stream."""
-    return (Py_REFCNT(message) > 1 or Py_REFCNT(message.fields) > 1 or
-            Py_REFCNT(message.end_fields) > 1)
+cdef inline bint kept(PyObject *message) noexcept:
+    """Somebody holds the message or one of its views beside its stream.
+
+    Pointers, since Cython holds a reference of its own to an attribute that it passes on.
+    """
+    return (message.ob_refcnt > 1 or
+            (<PyObject *>(<Message>message).fields).ob_refcnt > 1 or
+            (<PyObject *>(<Message>message).end_fields).ob_refcnt > 1)
 
 
 @cython.final
@@ -545,11 +549,11 @@ cdef void retire(Stream s):
     # Held by: the variable of the caller, whose reference was the state slot's.
     if s.frozen is not None or Py_REFCNT(<object>o) > 1 or len(worker.pool) >= POOL_MAX:
         return
-    if kept(s.req):
+    if kept(<PyObject *>s.req):
         orphan_message(s.req)
         s.req = Request.__new__(Request)
         fill_message(s.req, s, 0)
-    if kept(s.resp):
+    if kept(<PyObject *>s.resp):
         orphan_message(s.resp)
         s.resp = Response.__new__(Response)
         fill_message(s.resp, s, 1)
