@@ -62,8 +62,10 @@ class PathMatch(Value, frozen=True, kw_only=True):
 
 
 class HeaderMatch(Value, frozen=True, kw_only=True):
-    """Envoy's config.route.v3.HeaderMatcher. Each value of a repeated header is
-    tried by itself; inverted, none may match."""
+    """Envoy's config.route.v3.HeaderMatcher.
+
+    Each value of a repeated header is tried by itself; inverted, none may match.
+    """
 
     # Header name, lower case, or a pseudo-header (":method", ":path", ":authority", ":scheme").
     name: str
@@ -127,7 +129,7 @@ class ClusterTarget(Value, frozen=True, kw_only=True):
     headers: HeaderChanges = HeaderChanges()
     # Filter name -> override.
     per_filter: dict[str, PerFilter] = {}
-    # Envoy's ClusterWeight.host_rewrite_literal, wins over Forward.host_rewrite; "" = none.
+    # Envoy's ClusterWeight.host_rewrite_literal; Forward.host_rewrite wins over it. "" = none.
     host_rewrite_literal: str = ""
 
 
@@ -225,8 +227,8 @@ class RouteConfig(Value, frozen=True, kw_only=True):
     headers: HeaderChanges = HeaderChanges()
     per_filter: dict[str, PerFilter] = {}
     metadata: dict[str, dict[str, Any]] = {}
-    # Order of the four levels of header changes. False (default): weighted cluster, route, virtual
-    # host, route configuration, so the last has the last word. True: the other way round.
+    # Order of the levels of header changes, after those of the weighted cluster. False (default):
+    # route, virtual host, route configuration, so the last has the last word. True: the other way.
     most_specific_header_mutations_wins: bool = False
     # Envoy's ignore_port_in_host_matching: drop `:port` of the authority before matching domains.
     ignore_port_in_host_matching: bool = False
