@@ -1,0 +1,71 @@
+"""Filters that the load tests put into the proxy; `facts()` is what they noted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import moebridge as mb
+
+__all__ = ["CountByte", "LookAtPieces", "Stamp", "facts"]
+
+_noted: dict[str, Any] = {}
+
+
+def facts() -> dict[str, Any]:
+    """What filters noted, for JSON."""
+    return dict(_noted)
+
+
+def _note(name: str, amount: int = 1) -> None:
+    _noted[name] = _noted.get(name, 0) + amount
+
+
+class LookAtPieces(mb.HttpFilter):
+    """Looks at the length and the first and last byte of each piece, both ways."""
+
+    def on_request_body(self, stream: mb.Stream, data: mb.Buffer) -> None:
+        self._look("request", data)
+
+    def on_response_body(self, stream: mb.Stream, data: mb.Buffer) -> None:
+        self._look("response", data)
+
+    def _look(self, direction: str, data: mb.Buffer) -> None:
+        _note(f"{direction}_bytes", len(data))
+        _note(f"{direction}_pieces")
+        if data:
+            with memoryview(data) as view:
+                _note("edges", view[0] + view[-1])
+
+
+class CountByte(mb.HttpFilter):
+    """Counts one byte in all bodies, both ways."""
+
+    class Config(mb.Config):
+        byte: int = 0
+
+    config: Config
+
+    def on_request_body(self, stream: mb.Stream, data: mb.Buffer) -> None:
+        _note("request_matches", data.count(bytes([self.config.byte])))
+
+    def on_response_body(self, stream: mb.Stream, data: mb.Buffer) -> None:
+        _note("response_matches", data.count(bytes([self.config.byte])))
+
+
+class Stamp(mb.HttpFilter):
+    """Says the id of the request in the response, by its state."""
+
+    class State:
+        number: str = ""
+
+    def on_request_headers(self, stream: mb.Stream) -> None:
+        stream.state.number = stream.request.headers["x-id"]
+        stream.request.headers["x-tag"] = stream.state.number
+
+    def on_response_headers(self, stream: mb.Stream) -> None:
+        stream.response.headers["x-load"] = stream.state.number
+        if stream.request.headers["x-id"] != stream.state.number:
+            _note("mixed_up")
+
+    def on_complete(self, stream: mb.Stream) -> None:
+        _note("completed")

@@ -1,0 +1,232 @@
+"""A proxy in a process of its own, so that its memory, descriptors and objects can be counted.
+
+`python -m tests.e2e.load.proxy_process` is that process: JSON lines in, JSON lines out, the first
+one its description. `ProxyProcess` starts it and asks.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypedDict
+
+import moebridge as mb
+
+__all__ = ["ChainSpec", "Objects", "ProxyProcess", "eventually"]
+
+ROOT = Path(__file__).resolve().parents[3]
+FILTERS = "tests.e2e.load.filters"
+#: Names (of a class in filters.py, or `native:NAME`) with configurations, in order.
+ChainSpec = Sequence[tuple[str, dict[str, Any]]]
+DEADLINE_S = 30.0
+
+
+class Objects(TypedDict):
+    """What a process holds."""
+
+    #: Objects that the garbage collector knows, by type: those of moebridge, tasks, coroutines ...
+    types: dict[str, int]
+    #: Memory blocks of Python's allocator.
+    blocks: int
+
+
+def eventually(what: str, holds: Callable[[], bool], timeout_s: float = DEADLINE_S) -> None:
+    """Waits for a condition that another process or thread makes true."""
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
+        time.sleep(0.005)
+
+
+class ProxyProcess:
+    """A proxy between `with` and its end.
+
+    Args:
+        upstream: `ip:port`.
+        chain: its filters.
+        **options: `SimpleOptions` of mb.Proxy.
+    """
+
+    def __init__(self, upstream: str, chain: ChainSpec, **options: Any) -> None:
+        described = {"upstream": upstream, "chain": chain, "options": options}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.e2e.load.proxy_process"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONHASHSEED": "0"},
+        )
+        self.address: str = self._say(described)
+
+    def _say(self, what: Any) -> Any:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(what) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        assert line, f"the proxy has ended with {self.process.wait(10)}"
+        answer = json.loads(line)
+        assert "error" not in answer, answer["error"]
+        return answer["value"]
+
+    def ask(self, do: str, **arguments: Any) -> Any:
+        """Has the process call one of `_Served`'s methods."""
+        return self._say({"do": do, **arguments})
+
+    def stats(self) -> dict[str, int]:
+        """All metrics that are numbers."""
+        found: dict[str, int] = self.ask("stats")
+        return found
+
+    def stat(self, name: str) -> int:
+        """One metric of the one listener or cluster, by the end of its name; 0 if it is not there."""
+        found = self.stats()
+        return next((found[key] for key in found if key == name or key.endswith(f".{name}")), 0)
+
+    def objects(self) -> Objects:
+        """What it holds after a garbage collection."""
+        found: Objects = self.ask("objects")
+        return found
+
+    def facts(self) -> dict[str, Any]:
+        """What its filters noted."""
+        found: dict[str, Any] = self.ask("facts")
+        return found
+
+    def reload(self, chain: ChainSpec) -> None:
+        """Puts new filters in place of the old ones."""
+        self.ask("reload", chain=chain)
+
+    def settle(self) -> None:
+        """Waits until no client is connected and no request is on its way."""
+        for name in ("downstream_cx_active", "downstream_rq_active", "upstream_rq_active"):
+            eventually(name, lambda name=name: self.stat(name) == 0)  # type: ignore[misc]
+
+    # -- of the process --------------------------------------------------------------------------
+
+    def _status(self, name: str) -> int:
+        lines = Path(f"/proc/{self.process.pid}/status").read_text("ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name + ":"))
+
+    def rss_bytes(self) -> int:
+        """Memory that is resident."""
+        return self._status("VmRSS")
+
+    def peak_rss_bytes(self) -> int:
+        """The most that was resident since `forget_peak`."""
+        return self._status("VmHWM")
+
+    def forget_peak(self) -> int:
+        """Begins a new peak; returns what is resident now."""
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5", "ascii")
+        return self.rss_bytes()
+
+    def fds(self) -> int:
+        """Open descriptors, without those of pooled connections to the upstream."""
+        open_ = len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+        return open_ - self.stat("upstream_cx_active")
+
+    def __enter__(self) -> ProxyProcess:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        try:
+            self.process.stdin.close()
+            status = self.process.wait(DEADLINE_S)
+        finally:
+            self.process.kill()
+            self.process.wait()
+            self.process.stdout.close()
+        if kind is None:
+            assert status == 0, f"the proxy ended with {status}"
+
+
+# -- inside the process ----------------------------------------------------------------------------
+
+
+class _Served:
+    def __init__(self, upstream: str, chain: ChainSpec, options: dict[str, Any]) -> None:
+        self._filters = importlib.import_module(FILTERS)
+        self._proxy = mb.Proxy(
+            listen="127.0.0.1:0", upstream=upstream, filters=self._made(chain), **options
+        )
+        self._proxy.start()
+        self.address = self._proxy.addresses["main"]
+
+    def _made(self, chain: ChainSpec) -> list[Any]:
+        made: list[Any] = []
+        for number, (name, config) in enumerate(chain):
+            if name.startswith("native:"):
+                made.append(mb.NativeFilter(name.removeprefix("native:"), config))
+            else:
+                made.append(getattr(self._filters, name)(**config))
+                mb.options(made[-1], name=f"{name}{number}")
+        return made
+
+    def stats(self) -> dict[str, int]:
+        return {key: value for key, value in self._proxy.stats().items() if isinstance(value, int)}
+
+    def facts(self) -> Any:
+        gc.collect()
+        return self._filters.facts()
+
+    def reload(self, chain: ChainSpec) -> None:
+        self._proxy.reload(filters=self._made(chain))
+
+    def objects(self) -> Objects:
+        gc.collect()
+        types = Counter(type(item) for item in gc.get_objects())
+        kept = {
+            f"{kind.__module__}.{kind.__qualname__}": count
+            for kind, count in types.items()
+            if kind.__module__.startswith(("moebridge", "_asyncio", "asyncio", FILTERS))
+            or kind.__qualname__ in ("coroutine", "generator", "frame", "Context", "memoryview")
+        }
+        return {"types": kept, "blocks": sys.getallocatedblocks()}
+
+    def stop(self) -> None:
+        self._proxy.stop()
+
+
+def main() -> None:
+    """Serves the commands until standard input ends."""
+    logging.basicConfig(level=logging.CRITICAL)
+    logging.getLogger("moebridge").setLevel(logging.CRITICAL)
+    served: _Served | None = None
+    for line in sys.stdin:
+        asked = json.loads(line)
+        try:
+            if served is None:
+                served = _Served(**asked)
+                value: Any = served.address
+            else:
+                value = getattr(served, asked.pop("do"))(**asked)
+            answer = {"value": value}
+        except Exception as error:  # noqa: BLE001  (the parent raises it)
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+    if served is not None:
+        served.stop()
+
+
+if __name__ == "__main__":
+    main()
