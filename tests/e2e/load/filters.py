@@ -1,12 +1,14 @@
+# ruff: noqa: ARG002 (hooks have their arguments, whether they use them or not)
 """Filters that the load tests put into the proxy; `facts()` is what they noted."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import moebridge as mb
 
-__all__ = ["CountByte", "LookAtPieces", "Stamp", "facts"]
+__all__ = ["CountByte", "Later", "LookAtPieces", "Stamp", "facts"]
 
 _noted: dict[str, Any] = {}
 
@@ -69,3 +71,14 @@ class Stamp(mb.HttpFilter):
 
     def on_complete(self, stream: mb.Stream) -> None:
         _note("completed")
+
+
+class Later(mb.HttpFilter):
+    """Suspends each request and each response for a turn of the loop."""
+
+    async def on_request_headers(self, stream: mb.Stream) -> None:
+        await asyncio.sleep(0)
+
+    async def on_response_headers(self, stream: mb.Stream) -> None:
+        await asyncio.sleep(0)
+        _note("later")

@@ -28,8 +28,8 @@ def build(name: str) -> Path:
         FOLDER.mkdir(parents=True, exist_ok=True)
         # Another test run may be starting it just now.
         fresh = program.with_suffix(f".{os.getpid()}")
-        command = ["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", fresh, sources[0]]
-        subprocess.run(command, check=True, timeout=120)
+        flags = ["-O2", "-Wall", "-Wextra", "-Werror"]
+        subprocess.run(["gcc", *flags, "-o", fresh, sources[0]], check=True, timeout=120)
         fresh.replace(program)
     return program
 

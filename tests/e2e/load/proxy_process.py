@@ -29,6 +29,12 @@ FILTERS = "tests.e2e.load.filters"
 #: Names (of a class in filters.py, or `native:NAME`) with configurations, in order.
 ChainSpec = Sequence[tuple[str, dict[str, Any]]]
 DEADLINE_S = 30.0
+#: Types that are counted.
+MODULES = ("moebridge", "_asyncio", "asyncio", FILTERS)
+BUILTINS = {
+    f"builtins.{name}"
+    for name in ("async_generator", "coroutine", "frame", "generator", "memoryview", "traceback")
+} | {"_contextvars.Context"}
 
 
 class Objects(TypedDict):
@@ -90,7 +96,7 @@ class ProxyProcess:
         return found
 
     def stat(self, name: str) -> int:
-        """One metric of the one listener or cluster, by the end of its name; 0 if it is not there."""
+        """One metric, by its name or the end of it; 0 if it is not there."""
         found = self.stats()
         return next((found[key] for key in found if key == name or key.endswith(f".{name}")), 0)
 
@@ -193,13 +199,13 @@ class _Served:
 
     def objects(self) -> Objects:
         gc.collect()
-        types = Counter(type(item) for item in gc.get_objects())
-        kept = {
-            f"{kind.__module__}.{kind.__qualname__}": count
-            for kind, count in types.items()
-            if kind.__module__.startswith(("moebridge", "_asyncio", "asyncio", FILTERS))
-            or kind.__qualname__ in ("coroutine", "generator", "frame", "Context", "memoryview")
-        }
+        types: Counter[str] = Counter()
+        for item in gc.get_objects():
+            kind = type(item)
+            name = f"{kind.__module__}.{kind.__qualname__}"
+            if name.startswith(MODULES) or name in BUILTINS:
+                types[name] += 1
+        kept = dict(types)
         return {"types": kept, "blocks": sys.getallocatedblocks()}
 
     def stop(self) -> None:
