@@ -52,7 +52,7 @@ typedef struct mb_codec_stream {
 } mb_codec_stream;
 
 typedef struct mb_codec_events {
-    /* Server: a request begins. Returns the stream with headers, trailers and body set, or NULL:
+    /* Server: a request begins, with its first byte. Returns the stream, its pointers set, or NULL:
      * the codec stops (out of memory or shutting down). */
     mb_codec_stream *(*on_begin)(void *owner);
     /* The head is complete and in `stream->headers`. Hop-by-hop fields and those that Connection

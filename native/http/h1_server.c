@@ -52,6 +52,11 @@ static mb_h1_fault read_head(mb_h1 *h1, mb_buffer *in, mb_h1_framing *framing) {
     return fault == MB_H1_FINE ? mb_h1_frame_request(stream->headers, &message, framing) : fault;
 }
 
+/* Perhaps the first half of an empty line, which is no request. */
+static bool is_blank(const mb_buffer *in) {
+    return mb_buffer_front(in).ptr[0] == '\r';
+}
+
 static int on_head(mb_h1 *h1, mb_buffer *in) {
     mb_codec_stream *stream;
     mb_h1_framing framing;
@@ -60,6 +65,10 @@ static int on_head(mb_h1 *h1, mb_buffer *in) {
     bool end;
 
     if (rc == MB_EAGAIN) {
+        /* A request begins with its first byte, so that its owner can bound how long it takes. */
+        if (h1->stream == NULL && !is_blank(in) && !begin_stream(h1)) {
+            return MB_OK;
+        }
         return rc;
     }
     if (rc == MB_OK && h1->lines.count == 0) {
@@ -70,7 +79,7 @@ static int on_head(mb_h1 *h1, mb_buffer *in) {
         }
         fault = MB_H1_BLANK_LINES;
     }
-    if (!begin_stream(h1)) {
+    if (h1->stream == NULL && !begin_stream(h1)) {
         return MB_OK;
     }
     if (fault == MB_H1_FINE) {
