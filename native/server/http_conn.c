@@ -289,6 +289,7 @@ static void on_data(void *owner, mb_conn *conn) {
     } while (rc == MB_EAGAIN && hc->stream_count == 0 && conn->in.length > 0 && !hc->closing &&
              hc->codec->vtable->reusable(hc->codec));
     hc->in_codec = false;
+    hc->input_waits = rc == MB_EAGAIN && conn->in.length > 0;
     if (rc == MB_EPROTO || hc->closing) {
         mb_buffer_clear(&conn->in);
     } else if (rc == MB_EAGAIN && conn->in.length >= hc->ingress->config->buffer_limit_bytes &&
@@ -303,10 +304,11 @@ static void on_data(void *owner, mb_conn *conn) {
 
 static void on_read_end(void *owner, mb_conn *conn) {
     mb_http_conn *hc = owner;
+    (void)conn;
     hc->read_ended = true;
-    if (hc->stream_count == 0 || conn->in.length == 0) {
+    if (!hc->input_waits) {
         end_input(hc);
-    } /* else requests that were pipelined wait for the present one: on_data */
+    } /* else on_data does, once the present stream is over */
     go_on(hc);
 }
 

@@ -26,6 +26,7 @@ typedef struct mb_http_conn {
     bool in_codec;           /* receive is on the stack */
     bool draining;           /* no further request */
     bool read_blocked;       /* input waits in conn->in for the present stream: reading is off */
+    bool input_waits;        /* whole bytes of later requests are in conn->in */
     bool read_ended;         /* the client sends no more */
     bool above_high;
     bool closing;

@@ -37,6 +37,9 @@ static ssize_t write_some(mb_log_file *file, const char *at, size_t left) {
 
 static void flush(mb_log_file *file) {
     size_t done = 0;
+    if (file->lines.len == 0) {
+        return;
+    }
     while (done < file->lines.len) {
         if (would_block(file)) {
             mb_loop_arm(file->files->worker->loop, &file->retry_timer, RETRY_US);
