@@ -8,14 +8,26 @@ from typing import Any
 
 import moebridge as mb
 
-__all__ = ["CountByte", "Later", "LookAtPieces", "Stamp", "facts"]
+from .raisers import RaiseInStream, RaiseInTask, RaiseInWhole, RaiseInWholeTask, raised
+
+__all__ = [
+    "CountByte",
+    "Later",
+    "LookAtPieces",
+    "RaiseInStream",
+    "RaiseInTask",
+    "RaiseInWhole",
+    "RaiseInWholeTask",
+    "Stamp",
+    "facts",
+]
 
 _noted: dict[str, Any] = {}
 
 
 def facts() -> dict[str, Any]:
     """What filters noted, for JSON."""
-    return dict(_noted)
+    return {**_noted, "raised": dict(raised)}
 
 
 def _note(name: str, amount: int = 1) -> None:

@@ -1,8 +1,8 @@
 /*
  * The core alone as a program, for tests that run it under sanitizers: no Python in it.
  *
- * usage: core DOCUMENT. It prints "listening NAME ADDRESS" for each listener and "ready", then obeys
- * lines of standard input: "stats" (answers "bytes N" and N bytes of msgpack), "apply FILE"
+ * usage: core DOCUMENT. It prints "listening NAME ADDRESS" for each listener and "ready", then
+ * obeys lines of standard input: "stats" (answers "bytes N" and N bytes of msgpack), "apply FILE"
  * ("applied", or "refused" and why), "drain MS". It ends when drained (0), or with its input (0).
  */
 #include <errno.h>
