@@ -106,6 +106,30 @@ void mb_headers_free(mb_headers *headers);
 mb_buffer *mb_buffer_new(void);
 void mb_buffer_free(mb_buffer *buffer);
 
+/* Messages without sockets, timers, routes and upstreams, for benchmarks and tests of filters: a
+ * request (head and body as on the wire) is read, goes through the filters of the first listener
+ * and is written; then the response takes its way back. */
+typedef struct mb_rehearsal mb_rehearsal;
+typedef enum mb_rehearsal_kind {
+    MB_REHEARSE_EXCHANGE = 0, /* request and response, a stream each time */
+    MB_REHEARSE_HOOK = 1,     /* one exchange, and in it the request headers hook of the first
+                               * filter (or group of filters of its module) that often */
+    MB_REHEARSE_READ = 2,     /* the request's head is read, no more */
+    MB_REHEARSE_WRITE = 3     /* it is written, having been read once */
+} mb_rehearsal_kind;
+
+/* Both messages are copied. MB_OK, MB_ENOMEM; MB_EPHASE: no configuration with a listener. */
+int mb_rehearsal_new(mb_server *server, mb_slice request, mb_slice response, mb_rehearsal **out);
+void mb_rehearsal_free(mb_rehearsal *rehearsal); /* before its server */
+/* Has the next mb_server_run do it `times` times in its turn: hooks run in one batch. */
+void mb_rehearsal_start(mb_rehearsal *rehearsal, mb_rehearsal_kind kind, uint64_t times);
+/* How often it was done since; MB_EAGAIN: not yet; MB_EPROTO: a message was refused, or a filter
+ * did not let it through at once. */
+int64_t mb_rehearsal_done(const mb_rehearsal *rehearsal);
+/* What the last one sent: MB_REQUEST to the upstream, MB_RESPONSE to the client. Valid until the
+ * next start. MB_OK, MB_ENOMEM. */
+int mb_rehearsal_sent(mb_rehearsal *rehearsal, mb_direction direction, mb_slice *out);
+
 /* cffi: end */
 
 #endif
