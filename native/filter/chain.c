@@ -28,6 +28,14 @@ static void walk_trailers(mb_stream *stream, mb_direction direction);
 
 /* -- leaving the chain ------------------------------------------------------------------------- */
 
+/* The terminal has nothing left to do once it has had the whole request and given the whole
+ * response; before that an early end is told to it (chain.h: abort). */
+static void terminal_has_all(mb_stream *stream) {
+    if (stream->side[MB_REQUEST].done && stream->side[MB_RESPONSE].body_ended) {
+        stream->terminal_active = false;
+    }
+}
+
 static void deliver_headers(mb_stream *stream, mb_direction direction, bool end) {
     mb_side *side = &stream->side[direction];
     side->headers_at = stream->chain->count + 1;
@@ -35,6 +43,8 @@ static void deliver_headers(mb_stream *stream, mb_direction direction, bool end)
     if (direction == MB_REQUEST) {
         stream->terminal_active = true;
         stream->chain->terminal->request_headers(stream, end);
+        mb__side_tell(stream, MB_RESPONSE); /* the client may be slow since an earlier stream */
+        terminal_has_all(stream);
         return;
     }
     stream->ops->finish_response_headers(stream);
@@ -54,6 +64,7 @@ static void deliver_body(mb_stream *stream, mb_direction direction, mb_buffer *d
     side->done = last;
     if (direction == MB_REQUEST) {
         stream->chain->terminal->request_body(stream, data, last);
+        terminal_has_all(stream);
         return;
     }
     stream->ops->send_body(stream, data, last);
@@ -66,6 +77,7 @@ static void deliver_trailers(mb_stream *stream, mb_direction direction) {
     stream->side[direction].done = true;
     if (direction == MB_REQUEST) {
         stream->chain->terminal->request_trailers(stream);
+        terminal_has_all(stream);
         return;
     }
     stream->ops->send_trailers(stream);
@@ -95,11 +107,12 @@ static void pend(mb_filter_slot *slot, mb_direction direction, mb_pending_hook h
     stop(slot, direction, MB_POSITION_STOPPED_ALL, true);
 }
 
-/* A hook that answers STOP and asks for `resume` in the same breath means CONTINUE. */
-static int resumed_status(mb_filter_slot *slot, mb_direction direction, int status) {
+/* A hook that answers STOP and asks for `resume` in the same breath means CONTINUE. `last` is the
+ * last status of the phase; one that it does not have stays what it is. */
+static int resumed_status(mb_filter_slot *slot, mb_direction direction, int status, int last) {
     if (slot->resume_asked[direction] && status != MB_PENDING) {
         slot->resume_asked[direction] = false;
-        return 0;
+        return status > 0 && status <= last ? 0 : status;
     }
     return status;
 }
@@ -145,7 +158,6 @@ static void release(mb_stream *stream, mb_direction direction, uint32_t at) {
         if (side->have_trailers && (side->trailers_at == at || side->trailers_at == at + 1)) {
             walk_trailers(stream, direction);
         }
-        mb__check_low_watermark(stream, direction);
     }
 }
 
@@ -175,7 +187,7 @@ static void take_unseen(mb_stream *stream, mb_direction direction, uint32_t at) 
 static bool apply_headers_status(mb_stream *stream, mb_direction direction, uint32_t at,
                                  int status) {
     mb_filter_slot *slot = mb__slot_at(stream, direction, at);
-    switch (resumed_status(slot, direction, status)) {
+    switch (resumed_status(slot, direction, status, MB_HEADERS_STOP_ALL_AND_WATERMARK)) {
     case MB_HEADERS_CONTINUE:
         if (slot->hold[direction] != NULL && slot->hold[direction]->seen.length > 0) {
             release(stream, direction, at); /* the hook added body */
@@ -188,6 +200,7 @@ static bool apply_headers_status(mb_stream *stream, mb_direction direction, uint
         return false;
     case MB_HEADERS_STOP_ALL_AND_BUFFER:
         stop(slot, direction, MB_POSITION_STOPPED_ALL, false);
+        mb__hold_limit(stream, direction, slot); /* of what came while the hook was pending */
         return false;
     case MB_HEADERS_STOP_ALL_AND_WATERMARK:
         stop(slot, direction, MB_POSITION_STOPPED_ALL, true);
@@ -206,18 +219,23 @@ static bool apply_body_status(mb_stream *stream, mb_direction direction, uint32_
                               mb_buffer *data, bool end, int status) {
     mb_filter_slot *slot = mb__slot_at(stream, direction, at);
     mb_hold *hold = slot->hold[direction];
-    switch (resumed_status(slot, direction, status)) {
+    if (slot->resume_asked[direction] && status == MB_BODY_STOP_NO_BUFFER) {
+        mb_buffer_clear(data); /* the filter has taken them, then lets go on what it holds */
+    }
+    switch (resumed_status(slot, direction, status, MB_BODY_STOP_NO_BUFFER)) {
     case MB_BODY_CONTINUE:
         if (slot->position[direction] == MB_POSITION_OPEN &&
             (hold == NULL || hold->seen.length == 0)) {
             return true;
         }
         /* All goes on in one piece: the limit is not asked, since nothing stays. */
-        slot->watermark[direction] = true;
-        mb__hold_seen(stream, direction, slot, data, end);
-        if (!mb__walk_ended(stream, direction)) {
-            release(stream, direction, at);
+        hold = mb__hold_of(slot, direction);
+        if (hold == NULL || mb_buffer_move(&hold->seen, data) < 0) {
+            mb__stream_out_of_memory(stream);
+            return false;
         }
+        hold->seen_end |= end;
+        release(stream, direction, at);
         return false;
     case MB_BODY_STOP_AND_BUFFER:
         stop(slot, direction, MB_POSITION_STOPPED, false);
@@ -251,7 +269,7 @@ static bool apply_body_status(mb_stream *stream, mb_direction direction, uint32_
 static bool apply_trailers_status(mb_stream *stream, mb_direction direction, uint32_t at,
                                   int status) {
     mb_filter_slot *slot = mb__slot_at(stream, direction, at);
-    switch (resumed_status(slot, direction, status)) {
+    switch (resumed_status(slot, direction, status, MB_TRAILERS_STOP_ITERATION)) {
     case MB_TRAILERS_CONTINUE:
         if (slot->position[direction] == MB_POSITION_OPEN) {
             return true;
@@ -278,6 +296,9 @@ static void walk_headers(mb_stream *stream, mb_direction direction) {
         1u << (direction == MB_REQUEST ? MB_HOOK_REQUEST_HEADERS : MB_HOOK_RESPONSE_HEADERS);
     while (side->headers_at < stream->chain->count) {
         uint32_t at = side->headers_at;
+        if (direction == MB_REQUEST) {
+            mb_stream_route(stream); /* the filter before may have cleared it */
+        }
         if ((mb__slot_at(stream, direction, at)->wants & bit) == 0) {
             side->headers_at++;
             continue;
@@ -471,8 +492,6 @@ void mb_stream_request_trailers(mb_stream *stream) {
     trailers_in(stream, MB_REQUEST);
 }
 
-/* The terminal has nothing left to do once it has had the whole request and given the whole
- * response; before that an early end is told to it (chain.h: abort). */
 static void terminal_gave(mb_stream *stream, bool end) {
     if (end && stream->side[MB_REQUEST].done) {
         stream->terminal_active = false;

@@ -21,13 +21,15 @@ mb_hold *mb__hold_of(mb_filter_slot *slot, mb_direction direction) {
     return slot->hold[direction];
 }
 
+static size_t slot_bytes(const mb_filter_slot *slot, mb_direction direction) {
+    const mb_hold *hold = slot->hold[direction];
+    return hold == NULL ? 0 : hold->seen.length + hold->unseen.length + hold->piece.length;
+}
+
 static size_t held_bytes(const mb_stream *stream, mb_direction direction) {
     size_t sum = 0;
     for (uint32_t i = 0; i < stream->chain->count; i++) {
-        const mb_hold *hold = stream->slots[i].hold[direction];
-        if (hold != NULL) {
-            sum += hold->seen.length + hold->unseen.length + hold->piece.length;
-        }
+        sum += slot_bytes(&stream->slots[i], direction);
     }
     return sum;
 }
@@ -37,22 +39,41 @@ void mb__side_pause(mb_stream *stream, mb_direction direction, uint8_t why, bool
         return; /* `pauses` stays as it was: whoever ends the stream takes the pause back */
     }
     mb_side *side = &stream->side[direction];
-    uint8_t before = side->pauses;
-    side->pauses = paused ? (uint8_t)(before | why) : (uint8_t)(before & ~why);
-    if ((before == 0) == (side->pauses == 0)) {
+    side->pauses = paused ? (uint8_t)(side->pauses | why) : (uint8_t)(side->pauses & ~why);
+    mb__side_tell(stream, direction);
+}
+
+void mb__side_tell(mb_stream *stream, mb_direction direction) {
+    mb_side *side = &stream->side[direction];
+    bool paused = side->pauses != 0;
+    if (side->paused == paused || stream->over) {
         return;
     }
     if (direction == MB_REQUEST) {
-        stream->ops->pause_request(stream, side->pauses != 0);
+        side->paused = paused;
+        stream->ops->pause_request(stream, paused);
     } else if (stream->terminal_active) {
-        stream->chain->terminal->pause_response(stream, side->pauses != 0);
+        side->paused = paused;
+        stream->chain->terminal->pause_response(stream, paused);
     }
 }
 
-/* Restarts the source when the filters hold at most half of the limit again. */
+/* A filter that holds with a watermark waits for nothing more; one that buffers waits for the rest
+ * of the body and must get it. */
+static bool holds_with_watermark(const mb_stream *stream, mb_direction direction) {
+    for (uint32_t i = 0; i < stream->chain->count; i++) {
+        const mb_filter_slot *slot = &stream->slots[i];
+        if (slot->watermark[direction] && slot_bytes(slot, direction) > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void mb__check_low_watermark(mb_stream *stream, mb_direction direction) {
     if ((stream->side[direction].pauses & MB_PAUSE_HELD) != 0 &&
-        held_bytes(stream, direction) <= stream->buffer_limit / 2) {
+        (held_bytes(stream, direction) <= stream->buffer_limit / 2 ||
+         !holds_with_watermark(stream, direction))) {
         mb__side_pause(stream, direction, MB_PAUSE_HELD, false);
     }
 }
@@ -82,7 +103,12 @@ void mb__hold_data(mb_stream *stream, mb_direction direction, mb_filter_slot *sl
         mb__stream_out_of_memory(stream);
         return;
     }
-    if (stream->buffer_limit == 0 || held_bytes(stream, direction) <= stream->buffer_limit) {
+    mb__hold_limit(stream, direction, slot);
+}
+
+void mb__hold_limit(mb_stream *stream, mb_direction direction, mb_filter_slot *slot) {
+    if (stream->buffer_limit == 0 || slot_bytes(slot, direction) == 0 ||
+        held_bytes(stream, direction) <= stream->buffer_limit) {
         return;
     }
     if (slot->watermark[direction]) {

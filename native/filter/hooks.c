@@ -40,10 +40,10 @@ static inline void hook_begin(mb_stream *stream, mb_filter_slot *slot, uint32_t 
     slot->touched = true;
 }
 
-static inline void hook_end(mb_stream *stream) {
+static inline void hook_end(mb_stream *stream, uint32_t ran) {
     stream->worker->hook_slot.filter = NULL;
     stream->in_hook = false;
-    mb_metric_inc(stream->worker->metrics.hooks);
+    mb_metric_add(stream->worker->metrics.hooks, ran);
     if (stream->reset_asked || stream->reply != NULL) {
         mb__act_on_replies(stream);
     }
@@ -72,7 +72,6 @@ static uint32_t collect_group(mb_stream *stream, mb_direction direction, uint32_
         if (apart && count > 0) {
             break;
         }
-        slot->touched = true;
         positions[count] = at;
         filters[count++] = &slot->filter;
         if (apart) {
@@ -82,25 +81,37 @@ static uint32_t collect_group(mb_stream *stream, mb_direction direction, uint32_
     return count;
 }
 
+/* Notes the filters that a group's call ran: at least the first, at most all. Returns where the
+ * last one stands. */
+static uint32_t group_ran(mb_stream *stream, mb_direction direction, const uint32_t *positions,
+                          uint32_t count, uint32_t *ran) {
+    *ran = *ran == 0 ? 1 : *ran > count ? count : *ran;
+    for (uint32_t i = 0; i < *ran; i++) {
+        mb__slot_at(stream, direction, positions[i])->touched = true;
+    }
+    return positions[*ran - 1];
+}
+
 int mb__hook_headers(mb_stream *stream, mb_direction direction, uint32_t *at, bool end_stream) {
     uint32_t hook = group_hook[0][direction];
     mb_filter_slot *slot = mb__slot_at(stream, direction, *at);
     const mb_group_hooks *group = slot->entry->module->module.group;
     int status;
+    uint32_t ran = 1;
     hook_begin(stream, slot, hook);
     if (group != NULL && group->headers != NULL) {
         mb_filter *filters[GROUP_MAX];
         uint32_t positions[GROUP_MAX];
-        uint32_t ran = 0;
+        ran = 0;
         uint32_t count = collect_group(stream, direction, *at, 1u << hook, filters, positions);
         status = group->headers(filters, count, direction, end_stream, &ran);
-        *at = positions[ran > 0 && ran <= count ? ran - 1 : 0];
+        *at = group_ran(stream, direction, positions, count, &ran);
     } else if (direction == MB_REQUEST) {
         status = (int)slot->entry->hooks->request_headers(&slot->filter, end_stream);
     } else {
         status = (int)slot->entry->hooks->response_headers(&slot->filter, end_stream);
     }
-    hook_end(stream);
+    hook_end(stream, ran);
     return status;
 }
 
@@ -110,20 +121,21 @@ int mb__hook_body(mb_stream *stream, mb_direction direction, uint32_t *at, mb_bu
     mb_filter_slot *slot = mb__slot_at(stream, direction, *at);
     const mb_group_hooks *group = slot->entry->module->module.group;
     int status;
+    uint32_t ran = 1;
     hook_begin(stream, slot, hook);
     if (group != NULL && group->body != NULL) {
         mb_filter *filters[GROUP_MAX];
         uint32_t positions[GROUP_MAX];
-        uint32_t ran = 0;
+        ran = 0;
         uint32_t count = collect_group(stream, direction, *at, 1u << hook, filters, positions);
         status = group->body(filters, count, direction, data, end_stream, &ran);
-        *at = positions[ran > 0 && ran <= count ? ran - 1 : 0];
+        *at = group_ran(stream, direction, positions, count, &ran);
     } else if (direction == MB_REQUEST) {
         status = (int)slot->entry->hooks->request_body(&slot->filter, data, end_stream);
     } else {
         status = (int)slot->entry->hooks->response_body(&slot->filter, data, end_stream);
     }
-    hook_end(stream);
+    hook_end(stream, ran);
     return status;
 }
 
@@ -133,7 +145,7 @@ int mb__hook_trailers(mb_stream *stream, mb_direction direction, uint32_t at) {
     int status = direction == MB_REQUEST
                      ? (int)slot->entry->hooks->request_trailers(&slot->filter)
                      : (int)slot->entry->hooks->response_trailers(&slot->filter);
-    hook_end(stream);
+    hook_end(stream, 1);
     return status;
 }
 
@@ -141,7 +153,7 @@ void mb__hook_scheduled(mb_stream *stream, mb_filter_slot *slot, uint64_t event)
     if ((slot->wants & (1u << MB_HOOK_SCHEDULED)) != 0) {
         hook_begin(stream, slot, MB_HOOK_SCHEDULED);
         slot->entry->hooks->scheduled(&slot->filter, event);
-        hook_end(stream);
+        hook_end(stream, 1);
     }
 }
 
@@ -151,7 +163,7 @@ void mb__hooks_complete(mb_stream *stream) {
         if ((slot->wants & (1u << MB_HOOK_STREAM_COMPLETE)) != 0) {
             hook_begin(stream, slot, MB_HOOK_STREAM_COMPLETE);
             slot->entry->hooks->stream_complete(&slot->filter);
-            hook_end(stream);
+            hook_end(stream, 1);
         }
     }
 }
@@ -162,7 +174,7 @@ void mb__hooks_destroy(mb_stream *stream) {
         if (slot->touched && slot->entry->hooks->destroy != NULL) {
             hook_begin(stream, slot, MB_HOOK_DESTROY);
             slot->entry->hooks->destroy(&slot->filter);
-            hook_end(stream);
+            hook_end(stream, 1);
         }
     }
 }

@@ -228,12 +228,17 @@ static int respond(mb_filter *filter, const mb_local_reply *reply) {
     return MB_OK;
 }
 
+/* A hook of that direction runs: `resume` belongs to what it will answer. */
+static bool hook_runs(const mb_stream *stream, mb_direction direction) {
+    return stream->in_hook && stream->worker->hook_slot.hook / 3 == (uint32_t)direction;
+}
+
 static int resume(mb_filter *filter, mb_direction direction) {
     mb_filter_slot *slot = slot_of(filter);
     mb_stream *stream = filter->stream;
     bool stopped = slot->position[direction] != MB_POSITION_OPEN;
     if (stream->over || slot->pending[direction] != MB_NOTHING_PENDING ||
-        (!stopped && !stream->in_hook)) {
+        (!stopped && !hook_runs(stream, direction))) {
         return MB_EPHASE;
     }
     slot->resume_asked[direction] = true;
@@ -242,14 +247,27 @@ static int resume(mb_filter *filter, mb_direction direction) {
     return MB_OK;
 }
 
+/* What is held is handed out: it may be less afterwards, and the source may go on. */
+static void watch_drain(mb_stream *stream, mb_direction direction) {
+    if ((stream->side[direction].pauses & MB_PAUSE_HELD) != 0 && !stream->over) {
+        act_soon(stream);
+    }
+}
+
 static mb_buffer *held_body(mb_filter *filter, mb_direction direction) {
     mb_hold *hold = mb__hold_of(slot_of(filter), direction);
+    watch_drain(filter->stream, direction);
     return hold != NULL ? &hold->seen : NULL;
 }
 
 static mb_buffer *pending_body(mb_filter *filter, mb_direction direction) {
     mb_filter_slot *slot = slot_of(filter);
-    return slot->pending[direction] == MB_BODY_PENDING ? &slot->hold[direction]->piece : NULL;
+    mb_hold *hold = slot->hold[direction];
+    if (slot->pending[direction] != MB_BODY_PENDING || hold == NULL) {
+        return NULL;
+    }
+    watch_drain(filter->stream, direction);
+    return &hold->piece;
 }
 
 static int finish(mb_filter *filter, mb_direction direction, int status) {
@@ -260,7 +278,7 @@ static int finish(mb_filter *filter, mb_direction direction, int status) {
         return MB_EPHASE;
     }
     slot->finish_asked[direction] = true;
-    slot->finish_status[direction] = (uint8_t)status;
+    slot->finish_status[direction] = status;
     stream->resume_asked = true;
     act_soon(stream);
     return MB_OK;

@@ -203,10 +203,21 @@ static void finish(mb_stream *stream) {
     stream->ops->complete(stream);
 }
 
+/* What hooks asked for, until nothing is left. */
+static void settle(mb_stream *stream) {
+    do {
+        if (stream->resume_asked) {
+            mb__act_on_resumes(stream);
+        }
+        mb__check_low_watermark(stream, MB_REQUEST);
+        mb__check_low_watermark(stream, MB_RESPONSE);
+    } while (stream->resume_asked && !stream->over);
+}
+
 void mb_stream_leave(mb_stream *stream) {
     if (stream->depth == 1) {
-        while (stream->resume_asked && !stream->over) {
-            mb__act_on_resumes(stream);
+        if (!stream->over) {
+            settle(stream);
         }
         if (stream->over && !stream->completed) {
             finish(stream); /* frees the stream, or has it freed later */

@@ -130,7 +130,7 @@ typedef struct mb_filter_slot {
     bool watermark[2];   /* what is held pauses the sender instead of failing at the limit */
     bool resume_asked[2];
     bool finish_asked[2];
-    uint8_t finish_status[2];
+    int finish_status[2];
     bool touched; /* a hook ran: destroy is due */
 } mb_filter_slot;
 
@@ -149,6 +149,7 @@ typedef struct mb_side {
     bool done;            /* the whole message left the chain */
     bool aborted;         /* nothing of this direction is walked any more */
     uint8_t pauses;       /* MB_PAUSE_* */
+    bool paused;          /* what the source was told last */
 } mb_side;
 
 struct mb_stream {

@@ -47,12 +47,17 @@ void mb__hold_unseen(mb_stream *stream, mb_direction direction, mb_filter_slot *
                      mb_buffer *data, bool end);
 void mb__hold_data(mb_stream *stream, mb_direction direction, mb_filter_slot *slot, mb_buffer *to,
                    mb_buffer *data);
-/* Restarts the source when the filters hold at most half of the limit again. */
+/* What the slot holds must keep to the limit: else an answer, or the source is paused. */
+void mb__hold_limit(mb_stream *stream, mb_direction direction, mb_filter_slot *slot);
+/* Restarts the source when the filters hold at most half of the limit again, or when none of them
+ * asked for a pause. Called by the outermost mb_stream_leave. */
 void mb__check_low_watermark(mb_stream *stream, mb_direction direction);
 void mb__stream_out_of_memory(mb_stream *stream);
 /* Drops what the filters of a direction hold; nothing of it is walked any more. */
 void mb__side_abort(mb_stream *stream, mb_direction direction);
 void mb__side_pause(mb_stream *stream, mb_direction direction, uint8_t why, bool paused);
+/* Tells the source of a direction what `pauses` say, if it has not been told. */
+void mb__side_tell(mb_stream *stream, mb_direction direction);
 /* The hold of a slot, made when missing. NULL: out of memory. */
 mb_hold *mb__hold_of(mb_filter_slot *slot, mb_direction direction);
 

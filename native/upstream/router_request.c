@@ -191,6 +191,9 @@ void mb__router_on_ready(mb_upstream_request *request) {
     mb_stream *stream = state->stream;
 
     mb_stream_enter(stream);
+    if (stream->side[MB_RESPONSE].paused) {
+        mb_upstream_pause(request, true); /* said while there was no connection */
+    }
     note_upstream(state);
     send_all(state);
     mb_stream_leave(stream);

@@ -281,8 +281,9 @@ typedef struct mb_filter_hooks {
 } mb_filter_hooks;
 
 /* Consecutive filters of one module in one call. Runs `filters[0]`, `filters[1]`, ... until one
- * answers other than CONTINUE or calls `respond` or `reset`; that one's status is returned.
- * `ran` comes back as the number of filters that ran. NULL: the host calls them one by one. */
+ * answers other than CONTINUE or calls `respond`, `reset`, `held_body` or `clear_route_cache` (all
+ * change what the next one must see); that one's status is returned. `ran` comes back as the
+ * number of filters that ran. NULL: the host calls them one by one. */
 typedef struct mb_group_hooks {
     int (*headers)(mb_filter *const *filters, uint32_t count, mb_direction direction,
                    bool end_stream, uint32_t *ran);
