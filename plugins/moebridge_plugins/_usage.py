@@ -25,7 +25,9 @@ class Tokens(NamedTuple):
 class Meter(Protocol):
     """Sees a body pass."""
 
-    oversized: int
+    @property
+    def oversized(self) -> int:
+        """What was too long to be read."""
 
     def feed(self, data: bytes) -> None:
         """Takes a piece."""

@@ -107,6 +107,9 @@ class LlmUsage(mb.HttpFilter):
         state: Exchange = stream.state
         state.account = account
         self._requests.inc()
+        if account not in self._by_tenant:
+            # Not in a hook: there metrics cannot be defined. It is there when the answer comes.
+            asyncio.get_running_loop().call_soon(self._define, account)
         headers["accept-encoding"] = "identity"
         if config.include_usage and not request.ended and may_stream(headers, config):
             state.held = []
@@ -181,14 +184,13 @@ class LlmUsage(mb.HttpFilter):
             counters = self._by_tenant[account]
             counters[0].inc(prompt)
             counters[1].inc(completion)
-            return
+        else:
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._define_and_count, account, prompt, completion)
 
-        def define_and_count() -> None:
-            self._define(account)
-            self._count(account, prompt, completion)
-
-        # Metrics cannot be defined inside a hook.
-        asyncio.get_running_loop().call_soon(define_and_count)
+    def _define_and_count(self, account: str, prompt: int, completion: int) -> None:
+        self._define(account)
+        self._count(account, prompt, completion)
 
     def _define(self, account: str) -> None:
         if account not in self._by_tenant:

@@ -126,7 +126,7 @@ class Redact(mb.HttpFilter):
         request: bool = False
         response: bool = True
         #: Types, `text/*` too; "*" = all.
-        content_types: list[str] = ["text/*", "application/json", "application/xml"]
+        content_types: tuple[str, ...] = ("text/*", "application/json", "application/xml")
         #: W, 1 to 65536.
         max_match_bytes: int = 256
         #: Set `accept-encoding: identity` on requests.
