@@ -141,7 +141,7 @@ cdef class Gate:
 
     cdef int detach(self) except -1:
         self.c = NULL
-        if self.own_state is not None:
+        if self.own_state is not None and self.frozen is None:
             self.own_state = None
         if settle(self.held0):
             self.held0 = None
@@ -329,7 +329,7 @@ cdef class Gate:
 
     @property
     def state(self):
-        self.live()
+        self.usable()
         if self.own_state is None:
             self.own_state = self.place.filter.State()
         return self.own_state
