@@ -29,6 +29,7 @@ FILTERS = "tests.e2e.load.filters"
 #: Names (of a class in filters.py, or `native:NAME`) with configurations, in order.
 ChainSpec = Sequence[tuple[str, dict[str, Any]]]
 DEADLINE_S = 30.0
+TYPES = "type.googleapis.com/envoy.extensions"
 #: Types that are counted.
 MODULES = ("moebridge", "_asyncio", "asyncio", FILTERS)
 BUILTINS = {
@@ -60,7 +61,8 @@ class ProxyProcess:
     Args:
         upstream: `ip:port`.
         chain: its filters.
-        **options: `SimpleOptions` of mb.Proxy.
+        **options: `SimpleOptions` of mb.Proxy; or `trailers=True`, for a proxy with Envoy's defaults
+            that passes trailers on.
     """
 
     def __init__(self, upstream: str, chain: ChainSpec, **options: Any) -> None:
@@ -165,15 +167,95 @@ class ProxyProcess:
             assert status == 0, f"the proxy ended with {status}"
 
 
+def with_trailers(upstream: str, chain: ChainSpec) -> dict[str, Any]:
+    """Envoy's form of a configuration that passes trailers on."""
+    filters = [
+        {
+            "name": f"{name}{number}".replace("native:", ""),
+            "typed_config": {
+                "@type": f"{TYPES}.filters.http.dynamic_modules.v3.DynamicModuleFilter",
+                "dynamic_module_config": {
+                    "name": "moebridge_native" if name.startswith("native:") else "moebridge"
+                },
+                "filter_name": name.removeprefix("native:")
+                if name.startswith("native:")
+                else f"{FILTERS}:{name}",
+                "filter_config": {
+                    "@type": "type.googleapis.com/google.protobuf.Struct",
+                    "value": config,
+                },
+            },
+        }
+        for number, (name, config) in enumerate(chain)
+    ]
+    router = {"@type": f"{TYPES}.filters.http.router.v3.Router"}
+    manager = {
+        "@type": f"{TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "ingress_http",
+        "http_protocol_options": {"enable_trailers": True},
+        "http_filters": [*filters, {"name": "router", "typed_config": router}],
+        "route_config": {
+            "virtual_hosts": [
+                {
+                    "name": "all",
+                    "domains": ["*"],
+                    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "upstream"}}],
+                }
+            ]
+        },
+    }
+    options = {
+        "@type": f"{TYPES}.upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": {"http_protocol_options": {"enable_trailers": True}},
+    }
+    endpoint = {"endpoint": {"address": _address(upstream)}}
+    cluster = {
+        "name": "upstream",
+        "type": "STATIC",
+        "connect_timeout": "5s",
+        "load_assignment": {
+            "cluster_name": "upstream",
+            "endpoints": [{"lb_endpoints": [endpoint]}],
+        },
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options
+        },
+    }
+    listener = {
+        "name": "main",
+        "address": _address("127.0.0.1:0"),
+        "filter_chains": [
+            {
+                "filters": [
+                    {
+                        "name": "envoy.filters.network.http_connection_manager",
+                        "typed_config": manager,
+                    }
+                ]
+            }
+        ],
+    }
+    return {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
+
+
+def _address(text: str) -> dict[str, Any]:
+    host, _, port = text.rpartition(":")
+    return {"socket_address": {"address": host, "port_value": int(port)}}
+
+
 # -- inside the process ----------------------------------------------------------------------------
 
 
 class _Served:
     def __init__(self, upstream: str, chain: ChainSpec, options: dict[str, Any]) -> None:
         self._filters = importlib.import_module(FILTERS)
-        self._proxy = mb.Proxy(
-            listen="127.0.0.1:0", upstream=upstream, filters=self._made(chain), **options
-        )
+        if options.pop("trailers", False):
+            assert not options
+            self._proxy = mb.Proxy.from_config(with_trailers(upstream, chain))
+        else:
+            self._proxy = mb.Proxy(
+                listen="127.0.0.1:0", upstream=upstream, filters=self._made(chain), **options
+            )
         self._proxy.start()
         self.address = self._proxy.addresses["main"]
 

@@ -82,7 +82,9 @@ def fault_of(number: int) -> tuple[tuple[str, bool], Callable[[], object]] | Non
 
 
 def _perhaps(stream: mb.Stream, name: str, is_async: bool) -> None:
-    fault = fault_of(int(stream.state["id"]))
+    if "id" not in stream.state:
+        return  # on_complete of a stream that failed before it came here
+    fault = fault_of(stream.state["id"])
     # Body hooks run several times: the first one raises.
     if fault is not None and fault[0] == (name, is_async) and "raised" not in stream.state:
         stream.state["raised"] = True
@@ -91,7 +93,7 @@ def _perhaps(stream: mb.Stream, name: str, is_async: bool) -> None:
 
 
 def _begin(stream: mb.Stream) -> None:
-    stream.state["id"] = stream.request.headers["x-id"]
+    stream.state["id"] = int(stream.request.headers["x-id"])
 
 
 class RaiseInStream(mb.HttpFilter):

@@ -101,7 +101,7 @@ def load(folder: Path, *, connections: int, requests: int) -> dict[str, Any]:
             first_id=1 + 2 * warm_up,
         )
         after = proxy.objects()
-        left = {
+        left: dict[str, Any] = {
             "rss_growth_bytes": proxy.rss_bytes() - rss,
             "fds_growth": proxy.fds() - fds,
             "types_grown": grown(before, after),

@@ -24,9 +24,13 @@ CHAIN: list[tuple[str, dict[str, Any]]] = [
 BODY = 100
 #: Hooks that raise before the upstream has the whole request.
 BEFORE_UPSTREAM = ("on_request_headers", "on_request_body", "on_request_trailers", "on_request")
-#: Hooks that raise when the response's head is on its way to the client. In RaiseInTask it is not:
-#: the filters before it hold the whole response until its end has come.
-AFTER_START = {("on_response_body", False), ("on_response_trailers", False)}
+#: Hooks that raise when the response's head is on its way to the client. At on_response_body of
+#: RaiseInTask it is not: RaiseInWhole holds the response until the end of its body.
+AFTER_START = {
+    ("on_response_body", False),
+    ("on_response_trailers", False),
+    ("on_response_trailers", True),
+}
 
 
 def as_expected(number: int, answer: Answer) -> bool:
@@ -43,7 +47,7 @@ def load(folder: Path, *, requests: int, connections: int = 50) -> dict[str, Any
     """Runs the load; asserts all that is claimed."""
     with (
         CountingUpstream() as upstream,
-        ProxyProcess(upstream.address, CHAIN, timeout_s=60) as proxy,
+        ProxyProcess(upstream.address, CHAIN, trailers=True) as proxy,
     ):
         # As many again before: the first exceptions fill caches (line numbers, the log's).
         before = None
@@ -75,9 +79,9 @@ def load(folder: Path, *, requests: int, connections: int = 50) -> dict[str, Any
     faults = [fault[0] for number in ids if (fault := fault_of(number)) is not None]
     expected = Counter(f"{name} {'async' if late else 'def'}" for name, late in faults)
     counted = sum(value for key, value in stats.items() if key.endswith(".errors"))
-    assert raised == expected
+    assert raised == expected, (raised - expected, expected - raised)
     assert len(raised) == len(HOOKS)
-    assert counted == len(faults)
+    assert counted == len(faults), (counted, len(faults))
     assert left == {}
     assert leases == 0
     assert blocks < requests // 100
