@@ -41,7 +41,8 @@ test-full: build
 	MOEBRIDGE_DISPATCH=cython $(PYTEST) -m 'not soak'
 
 bench: build
-	$(PYTEST) benchmarks
+	$(BIN)/python -m benchmarks.micro
+	$(BIN)/python -m benchmarks.peers
 
 typecheck: build
 	$(BIN)/mypy $(filter-out tools,$(PY))

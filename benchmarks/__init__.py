@@ -1,1 +1,1 @@
-"""What moebridge costs: pytest-benchmark suites here, the comparison with other proxies in `peers`."""
+"""What moebridge costs: pytest-benchmark suites here, other proxies beside it in `peers`."""

@@ -137,7 +137,7 @@ class _NginxProcess(Process):
 
 
 def Upstream(body_bytes: int) -> Process:  # noqa: N802
-    """nginx that answers every path with the same bytes; `/check` says which header came."""
+    """Nginx that answers every path with the same bytes; `/check` says which header came."""
     folder = tempfile.TemporaryDirectory(prefix="moebridge-bench-")
     root = Path(folder.name)
     root.chmod(0o755)
