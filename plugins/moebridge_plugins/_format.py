@@ -89,7 +89,7 @@ def _header(names: list[str], *, of_request: bool) -> Callable[[mb.Stream], str 
             elif name == ":status":
                 value = str(stream.response.status)
             else:
-                value = ",".join(message.headers.getall(name)) or None
+                value = message.headers.get(name)
             if value is not None:
                 return value
         return None
