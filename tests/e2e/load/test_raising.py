@@ -10,7 +10,7 @@ import pytest
 
 from .figure import command
 from .peers import Answer, CountingUpstream, LoadClient
-from .proxy_process import ProxyProcess
+from .proxy_process import Objects, ProxyProcess
 from .raisers import HOOKS, fault_of
 from .test_concurrency import grown
 
@@ -50,7 +50,7 @@ def load(folder: Path, *, requests: int, connections: int = 50) -> dict[str, Any
         ProxyProcess(upstream.address, CHAIN, trailers=True) as proxy,
     ):
         # As many again before: the first exceptions fill caches (line numbers, the log's).
-        before = None
+        counts: list[Objects] = []
         for first_id in (1, 1 + requests):
             upstream.reset()
             with LoadClient(
@@ -68,10 +68,9 @@ def load(folder: Path, *, requests: int, connections: int = 50) -> dict[str, Any
             seen = upstream.seen(folder)
             check(answers, seen.ids, range(first_id, first_id + requests))
             assert seen.bad == 0
-            objects = proxy.objects()
-            left = {} if before is None else grown(before, objects)
-            blocks = objects["blocks"] - (before or objects)["blocks"]
-            before = objects
+            counts.append(proxy.objects())
+        left = grown(*counts)
+        blocks = counts[1]["blocks"] - counts[0]["blocks"]
         raised = Counter(proxy.facts()["raised"])
         stats = proxy.stats()
         leases = proxy.stat("server.leases")
@@ -82,7 +81,7 @@ def load(folder: Path, *, requests: int, connections: int = 50) -> dict[str, Any
     assert raised == expected, (raised - expected, expected - raised)
     assert len(raised) == len(HOOKS)
     assert counted == len(faults), (counted, len(faults))
-    assert left == {}
+    assert left == {}, left
     assert leases == 0
     assert blocks < requests // 100
     return {
