@@ -119,6 +119,9 @@ class Buffer:
 
     def __buffer__(self, flags: int, /) -> memoryview: ...
     def __contains__(self, pattern: BytesLike) -> bool: ...
+    def __eq__(self, other: object) -> bool:
+        """Compares the bytes, also with bytes-like objects."""
+
     def slices(self) -> list[memoryview]:
         """Returns a view of each piece, in order. Never copies."""
 

@@ -191,9 +191,8 @@ class Bench:
 
         async def send() -> Message:
             reader, writer = await self.connect()
-            writer.write(
-                f"POST {path} HTTP/1.1\r\nhost: a.test\r\ntransfer-encoding: chunked\r\n\r\n".encode()
-            )
+            framing = "host: a.test\r\ntransfer-encoding: chunked\r\n\r\n"
+            writer.write(f"POST {path} HTTP/1.1\r\n{framing}".encode())
             for piece in pieces:
                 if piece:
                     writer.write(b"%x\r\n%s\r\n" % (len(piece), piece))

@@ -174,10 +174,10 @@ def test_bad_names_and_values_are_refused_and_change_nothing(
         h = stream.request.headers
         before = h.items()
         for name in BAD_NAMES:
-            with pytest.raises(ValueError, match="header|Latin-1|attribute"):
+            with pytest.raises(ValueError, match=r"header|Latin-1|attribute"):
                 put(h, name, "v")
         for value in BAD_VALUES:
-            with pytest.raises(ValueError, match="CR, LF or NUL|Latin-1"):
+            with pytest.raises(ValueError, match=r"CR, LF or NUL|Latin-1"):
                 put(h, "x-bad", value)
         for thing in NO_STR:
             with pytest.raises(TypeError, match="is str, not"):
@@ -200,9 +200,10 @@ def test_bad_names_are_not_found(in_hook: Callable[..., Any]) -> None:
                 h[name]
         for thing in NO_STR:
             assert thing not in h
-            for call in (h.get, h.getall, h.remove):
+            calls: tuple[Callable[[Any], Any], ...] = (h.get, h.getall, h.remove)
+            for call in calls:
                 with pytest.raises(TypeError, match="is str, not"):
-                    call(thing)  # type: ignore[operator]
+                    call(thing)
             with pytest.raises(TypeError, match="is str, not"):
                 h[thing]  # type: ignore[index]
         return True
@@ -298,7 +299,8 @@ def test_headers_are_gone_with_the_stream(make_bench: BenchMaker) -> None:
         bench.ask()
     stream, request, headers, raw = kept[:4]
     uses: list[Callable[[], Any]] = [
-        lambda: headers["x"], lambda: headers.get("x"), lambda: headers.items(), lambda: len(headers),
+        lambda: headers["x"], lambda: headers.get("x"), lambda: headers.items(),
+        lambda: len(headers),
         lambda: headers.add("x", "1"), lambda: "x" in headers, lambda: raw.items(),
         lambda: raw.get(b"x"), lambda: request.path, lambda: request.ended, lambda: stream.info,
         lambda: stream.request.headers["x"], lambda: stream.respond(200), lambda: stream.resume(),
@@ -319,7 +321,8 @@ def test_another_thread_is_refused(in_hook: Callable[..., Any]) -> None:
         headers, held = stream.request.headers, stream.request.body
         uses: list[Callable[[], Any]] = [
             lambda: headers["x"], lambda: headers.add("x", "1"), lambda: stream.request.path,
-            lambda: stream.respond(200), lambda: stream.info, lambda: stream.state, lambda: len(held),
+            lambda: stream.respond(200), lambda: stream.info, lambda: stream.state,
+            lambda: len(held),
             lambda: stream.resume(), lambda: stream.reset(), lambda: held.append(b"x"),
             lambda: stream.metadata, lambda: memoryview(held),
         ]  # fmt: skip
