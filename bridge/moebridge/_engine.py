@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import logging
 import threading
 from collections.abc import Callable
@@ -78,10 +79,13 @@ class Engine:
             FilterError: an on_worker_start raised, or a filter serves elsewhere.
         """
         server = self._server
-        assert server is not None
+        if server is None or self.is_stopping:
+            raise Error("the proxy has stopped")
         document, fresh = plan.load(server)
         await server.start_filters(fresh)
         try:
+            if self.is_stopping:
+                raise Error("the proxy has stopped")
             server.apply(document)
         except ConfigError as error:
             await server.discard(fresh)
@@ -136,6 +140,18 @@ class Engine:
         """Opens the files of access logs again. In the loop."""
         if self._server is not None:
             self._server.reopen_logs()
+
+    def submit(self, plan: Plan) -> concurrent.futures.Future[None]:
+        """Has a configuration put in place of the one before; the future ends as `swap` does.
+
+        Raises:
+            Error: the proxy does not run.
+        """
+        with self._lock:
+            if self._server is None or not self.addresses:
+                raise Error("the proxy does not run")
+            # What is queued under the lock runs, or is cancelled when the loop closes.
+            return asyncio.run_coroutine_threadsafe(self.swap(plan), self._server.loop)
 
     def call(self, function: Callable[[], object]) -> None:
         """Has a function called in the loop.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import concurrent.futures
 import os
 import signal
 import threading
@@ -277,18 +278,11 @@ class Proxy:
             raise Error("reload() would block the proxy's own thread: use asyncio.to_thread")
         with self._reloading:
             plan, simple, source = self._new_plan(config, filters, upstream)
-            done: asyncio.Future[None] | Any = None
             try:
-                done = asyncio.run_coroutine_threadsafe(self._engine.swap(plan), self._loop())
-                done.result()
-            except asyncio.CancelledError:
+                self._engine.submit(plan).result()
+            except concurrent.futures.CancelledError:
                 raise Error("the proxy stopped") from None
             self._simple, self._file = simple, source
-
-    def _loop(self) -> asyncio.AbstractEventLoop:
-        if self._state != "running" or not self.addresses:
-            raise Error("the proxy does not run")
-        return self._engine.loop
 
     def _new_plan(
         self,
