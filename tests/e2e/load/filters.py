@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import weakref
+from typing import Any, ClassVar
 
 import moebridge as mb
 
@@ -12,6 +13,7 @@ from .raisers import RaiseInStream, RaiseInTask, RaiseInWhole, RaiseInWholeTask,
 
 __all__ = [
     "CountByte",
+    "Generation",
     "Later",
     "LookAtPieces",
     "RaiseInStream",
@@ -27,7 +29,8 @@ _noted: dict[str, Any] = {}
 
 def facts() -> dict[str, Any]:
     """What filters noted, for JSON."""
-    return {**_noted, "raised": dict(raised)}
+    alive = sorted(filter_.config.number for filter_ in Generation.alive)
+    return {**_noted, "raised": dict(raised), "alive": alive}
 
 
 def _note(name: str, amount: int = 1) -> None:
@@ -94,3 +97,40 @@ class Later(mb.HttpFilter):
     async def on_response_headers(self, stream: mb.Stream) -> None:
         await asyncio.sleep(0)
         _note("later")
+
+
+class Generation(mb.HttpFilter):
+    """Stamps requests and responses with the number of its configuration."""
+
+    class Config(mb.Config):
+        number: int
+
+    config: Config
+    #: All objects that there are.
+    alive: ClassVar[weakref.WeakSet[mb.HttpFilter]] = weakref.WeakSet()
+
+    def on_load(self) -> None:
+        self.alive.add(self)
+
+    def on_worker_start(self) -> None:
+        _noted.setdefault("started", []).append(self.config.number)
+
+    async def on_worker_stop(self) -> None:
+        await asyncio.sleep(0)
+        _noted.setdefault("stopped", []).append(self.config.number)
+
+    async def on_request_headers(self, stream: mb.Stream) -> None:
+        if int(stream.request.headers["x-id"]) % 4 == 0:
+            await asyncio.sleep(0.001)
+        self._stamp(stream.request.headers, "x-tag")
+        _noted["newest"] = max(_noted.get("newest", 0), self.config.number)
+
+    async def on_response_headers(self, stream: mb.Stream) -> None:
+        if int(stream.request.headers["x-id"]) % 4 == 1:
+            await asyncio.sleep(0.001)
+        self._stamp(stream.response.headers, "x-load")
+
+    def _stamp(self, headers: mb.Headers, name: str) -> None:
+        before = headers.get(name, "-")
+        mine = str(self.config.number)
+        headers[name] = mine if before == "-" else f"{before},{mine}"
