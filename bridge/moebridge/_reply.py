@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = ["HeadersLike", "check_body", "check_details", "check_headers", "check_status"]
 
 #: Fields of a reply: a mapping (a value may be a list), or pairs; str (Latin-1) or bytes.
 Text = str | bytes
-HeadersLike = Mapping[str, "Text | list[str] | tuple[str, ...]"] | Iterable[tuple[Text, Text]]
+HeadersLike = Mapping[str, Sequence[str] | bytes] | Iterable[tuple[Text, Text]]
 
 _TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
 _FORBIDDEN = frozenset(b"\r\n\0")
