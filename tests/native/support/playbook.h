@@ -89,6 +89,7 @@ struct play {
     play_modules modules;
     bool shatter;    /* a slice a byte */
     bool free_early; /* the stream's memory, in `complete` */
+    bool quiet;      /* refusals of host functions are not written down */
     bool lenient;    /* an allocation fails: no transcript is compared */
     size_t fail_at;
     /* the setup */

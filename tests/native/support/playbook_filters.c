@@ -136,7 +136,7 @@ bool play_act(play *self, mb_filter *filter, mb_slice action, mb_direction direc
     } else {
         MB_FAIL("no such action");
     }
-    if (result < 0) {
+    if (result < 0 && !self->quiet) {
         play_line(self, "%s %.*s: %s", filter->name, (int)verb.len, verb.ptr, result_name(result));
     }
     return ends_group;
