@@ -346,6 +346,11 @@ static void walk_trailers(mb_stream *stream, mb_direction direction) {
     mb_side *side = &stream->side[direction];
     uint32_t bit =
         1u << (direction == MB_REQUEST ? MB_HOOK_REQUEST_TRAILERS : MB_HOOK_RESPONSE_TRAILERS);
+    if (side->trailers_at > 0 &&
+        mb__slot_at(stream, direction, side->trailers_at - 1)->position[direction] !=
+            MB_POSITION_OPEN) {
+        return; /* the filter before has had them and holds them */
+    }
     while (side->trailers_at < stream->chain->count) {
         uint32_t at = side->trailers_at;
         mb_filter_slot *slot = mb__slot_at(stream, direction, at);

@@ -510,6 +510,30 @@ MB_TEST(trailers_wait_at_a_stopped_filter_without_hook_for_them) {
                         "terminal trailers\n");
 }
 
+/* The release of B must not take along what A holds. */
+MB_TEST(trailers_that_a_filter_stopped_are_not_released_by_the_next_one) {
+    playbook("chain A B\n"
+             "A request body: continue | buffer\n"
+             "A request trailers: stop\n"
+             "B request headers: stop\n"
+             "B request trailers:\n"
+             "> request headers\n"
+             "B request headers\n"
+             "> request body ab\n"
+             "A request body 'ab'\n"
+             "> request trailers\n"
+             "A request body '' end\n"
+             "A request trailers\n"
+             "> B resume request\n"
+             "> loop\n"
+             "terminal headers\n"
+             "terminal body 'ab'\n"
+             "> A resume request\n"
+             "> loop\n"
+             "B request trailers\n"
+             "terminal trailers\n");
+}
+
 /* -- resume in the same hook ------------------------------------------------------------------ */
 
 MB_TEST(resume_in_the_hook_that_stops_means_go_on) {
