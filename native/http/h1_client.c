@@ -108,11 +108,16 @@ static int begin(mb_codec *codec, mb_codec_stream *stream) {
     return MB_OK;
 }
 
-/* An empty body is worth saying only where one is usual: RFC 9110 8.6. */
+/* An empty body is said but where none is usual: RFC 9110 8.6, and the same methods as Envoy. */
 static bool says_empty(mb_slice method) {
-    return mb_slice_equal(method, MB_SLICE_LIT("POST")) ||
-           mb_slice_equal(method, MB_SLICE_LIT("PUT")) ||
-           mb_slice_equal(method, MB_SLICE_LIT("PATCH"));
+    static const char *const without[] = {"GET", "HEAD", "DELETE", "TRACE"};
+
+    for (size_t i = 0; i < sizeof without / sizeof *without; i++) {
+        if (mb_slice_equal(method, mb_slice_from_c(without[i]))) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static int send_headers(mb_codec *codec, mb_codec_stream *stream, const mb_headers *headers,

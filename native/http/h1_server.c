@@ -33,6 +33,11 @@ static bool begin_stream(mb_h1 *h1) {
     return true;
 }
 
+/* What was read of a head that is refused is not to be believed, not even by a log. */
+static void forget(mb_headers *headers) {
+    mb_headers_init(headers, headers->arena);
+}
+
 static mb_h1_fault read_head(mb_h1 *h1, mb_buffer *in, mb_h1_framing *framing) {
     mb_codec_stream *stream = h1->stream;
     mb_h1_message message;
@@ -49,7 +54,13 @@ static mb_h1_fault read_head(mb_h1 *h1, mb_buffer *in, mb_h1_framing *framing) {
     stream->http_10 = message.minor == 0 && h1->options.accept_http_10;
     stream->upgrade_request =
         message.minor == 1 && message.connection_upgrade && message.has_upgrade;
-    return fault == MB_H1_FINE ? mb_h1_frame_request(stream->headers, &message, framing) : fault;
+    if (fault == MB_H1_FINE) {
+        fault = mb_h1_frame_request(stream->headers, &message, framing);
+    }
+    if (fault != MB_H1_FINE) {
+        forget(stream->headers);
+    }
+    return fault;
 }
 
 /* Perhaps the first half of an empty line, which is no request. */

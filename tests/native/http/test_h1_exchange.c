@@ -344,7 +344,7 @@ static const request requests[] = {
      "POST / HTTP/1.1\r\nhost: up:1\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"},
     {"GET", "/", "", "",
      "GET / HTTP/1.1\r\nhost: up:1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"},
-    {"OPTIONS", "*", "", NULL, "OPTIONS * HTTP/1.1\r\nhost: up:1\r\n\r\n"},
+    {"OPTIONS", "*", "", NULL, "OPTIONS * HTTP/1.1\r\nhost: up:1\r\ncontent-length: 0\r\n\r\n"},
 };
 
 MB_TEST(requests_are_framed_by_what_is_known) {
