@@ -220,6 +220,9 @@ static bool check(const auth_config *config, const mb_headers *request, char *de
         *why = DENIED("Expected 'Basic' authentication scheme.", "invalid_scheme_for_basic_auth");
         return false;
     }
+    if (config->host->headers_get(request, config->header, 1, &password) >= 0) {
+        value.len = 0; /* which of two counts is not for us to guess */
+    }
     int64_t length = decode(mb_slice_skip(value, 6), decoded);
     mb_slice pair = {decoded, length < 0 ? 0 : (size_t)length};
     if (!mb_slice_split(pair, ':', user, &password)) {

@@ -102,6 +102,8 @@ class BasicAuth(mb.HttpFilter):
             return self._refuse(
                 stream, "Expected 'Basic' authentication scheme.", "invalid_scheme_for_basic_auth"
             )
+        if len(stream.request.headers.raw.getall(self._header)) > 1:
+            value = b""  # which of two counts is not for us to guess
         user, colon, password = decode(value[6:]).partition(b":")
         if not colon:
             return self._refuse(
