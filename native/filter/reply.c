@@ -86,8 +86,13 @@ void mb_stream_local_reply_with(mb_stream *stream, uint32_t flag, const mb_local
     mb_buffer body;
     mb_buffer_init(&body, stream->worker->slabs);
     int rc = fill_reply_headers(stream, reply);
-    if (rc >= 0 && modify != NULL) {
-        modify(stream, ctx);
+    stream->info.response_code = reply->status;
+    if (rc >= 0) {
+        if (modify != NULL) {
+            modify(stream, ctx);
+        } else if (stream->ops->decorate_local_reply != NULL) {
+            stream->ops->decorate_local_reply(stream);
+        }
     }
     if (rc >= 0 && !stream->head_request) {
         rc = mb_buffer_append(&body, reply->body);

@@ -93,6 +93,8 @@ typedef struct mb_stream_ops {
     void (*resolve_route)(mb_stream *stream, mb_route_choice *out);
     /* Before the response headers go to the client: last look (date, server, via, ...). */
     void (*finish_response_headers)(mb_stream *stream);
+    /* What the route adds to an answer of our own that the terminal did not make. NULL: nothing. */
+    void (*decorate_local_reply)(mb_stream *stream);
     /* Over: statistics, access log. `mb_stream_free` follows. */
     void (*complete)(mb_stream *stream);
 } mb_stream_ops;

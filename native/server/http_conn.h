@@ -64,6 +64,12 @@ void mb__http_conn_stream_done(mb_http_conn *hc, mb_stream *stream);
  * path and authority. MB_OK; MB_EPROTO when an answer was sent instead; MB_ENOMEM. */
 int mb__http_request_prepare(mb_http_conn *hc, mb_stream *stream);
 
+/* Puts ours behind what a Via field says already. MB_OK, MB_ENOMEM. */
+int mb__http_append_via(mb_headers *headers, mb_slice via);
+/* Answers with nothing but a status and closes the connection afterwards, as Envoy does where it
+ * refuses a request that is well-formed. */
+void mb__http_refuse(mb_stream *stream, uint32_t status, mb_slice details);
+
 /* -- access_log.c ------------------------------------------------------------------------------ */
 
 void mb__access_log_stream(mb_stream *stream, const mb_hcm_config *config);

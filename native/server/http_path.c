@@ -4,6 +4,7 @@
  * "merge_slashes", "path_with_escaped_slashes_action"; RFC 3986 5.2.4 and 6.2.2.
  */
 #include "server/http_path.h"
+#include "server/http_conn.h"
 
 #include "base/slice.h"
 #include <string.h>
@@ -106,8 +107,7 @@ size_t mb__path_merge_slashes(mb_slice path, char *out) {
 }
 
 static int refuse(mb_stream *stream) {
-    mb_stream_local_reply(stream, 400, MB_FLAG_DOWNSTREAM_PROTOCOL,
-                          MB_SLICE_LIT("path_normalization_failed"), (mb_slice){NULL, 0});
+    mb__http_refuse(stream, 400, MB_SLICE_LIT("path_normalization_failed"));
     return MB_EPROTO;
 }
 
@@ -116,7 +116,7 @@ static int redirect(mb_stream *stream, mb_slice path) {
     mb_local_reply reply = {.status = 307,
                             .headers = &location,
                             .header_count = 1,
-                            .details = MB_SLICE_LIT("path_normalization_redirect")};
+                            .details = MB_SLICE_LIT("path_normalization_failed")};
     mb_stream_local_reply_with(stream, 0, &reply, NULL, NULL);
     return MB_EPROTO;
 }
@@ -152,13 +152,15 @@ int mb__http_path_prepare(mb_stream *stream, const mb_hcm_config *config) {
     }
     mb_slice path = {whole.ptr, query_at};
     bool unescaped = false;
+    int rc;
     if (config->escaped_slashes != MB_SLASHES_KEEP) {
         size_t length = mb__path_unescape_slashes(path, one);
         unescaped = length != path.len;
-        if (unescaped && config->escaped_slashes == MB_SLASHES_REJECT) {
-            return refuse(stream);
-        }
         path = (mb_slice){one, length};
+        if (unescaped && config->escaped_slashes == MB_SLASHES_REJECT) {
+            rc = rejoin(stream, whole, query_at, one, length, slot);
+            return rc < 0 ? rc : refuse(stream);
+        }
     }
     if (config->normalize_path) {
         size_t length;
@@ -178,9 +180,9 @@ int mb__http_path_prepare(mb_stream *stream, const mb_hcm_config *config) {
     if (rejoin(stream, whole, query_at, path.ptr, path.len, &joined) < 0) {
         return MB_ENOMEM;
     }
+    *slot = joined;
     if (unescaped && config->escaped_slashes == MB_SLASHES_REDIRECT) {
         return redirect(stream, joined);
     }
-    *slot = joined;
     return MB_OK;
 }

@@ -30,6 +30,14 @@ static const uint32_t internal_headers[] = {
     MB_TOKEN_X_ENVOY_INTERNAL,
 };
 
+/* Headers that only a hop behind the edge may send. */
+static const uint32_t inner_headers[] = {
+    MB_TOKEN_X_ENVOY_DECORATOR_OPERATION,
+    MB_TOKEN_X_ENVOY_DOWNSTREAM_SERVICE_CLUSTER,
+    MB_TOKEN_X_ENVOY_DOWNSTREAM_SERVICE_NODE,
+    MB_TOKEN_X_ENVOY_ORIGINAL_PATH,
+};
+
 /* -- the client's address ---------------------------------------------------------------------- */
 
 static bool in_range(const mb_address *address, const mb_cidr_range *range) {
@@ -78,6 +86,33 @@ static bool forwarded_address(const mb_headers *headers, uint32_t skip, mb_addre
     }
 }
 
+/* Several lines of a field become one, so that "the last element" is that of all of them. */
+static int join_lines(mb_headers *headers, uint32_t token) {
+    mb_slice name = mb_token_name(token);
+    mb_slice one;
+    size_t length = 0;
+    size_t lines = 0;
+    while (mb_headers_get(headers, name, lines, &one) >= 0) {
+        length += one.len + 1;
+        lines++;
+    }
+    if (lines < 2) {
+        return MB_OK;
+    }
+    char *joined = mb_arena_bytes(headers->arena, length);
+    if (joined == NULL) {
+        return MB_ENOMEM;
+    }
+    size_t used = 0;
+    for (size_t i = 0; i < lines; i++) {
+        mb_headers_get(headers, name, i, &one);
+        memcpy(joined + used, one.ptr, one.len);
+        used += one.len;
+        joined[used++] = ',';
+    }
+    return mb_headers_set_token(headers, token, (mb_slice){joined, used - 1});
+}
+
 static int append_forwarded_for(mb_stream *stream) {
     char text[MB_ADDRESS_TEXT_BYTES];
     size_t len = mb_address_host_text(&stream->info.direct_remote, text);
@@ -106,38 +141,52 @@ static int set_external_address(mb_stream *stream) {
                                          MB_TOKEN_X_ENVOY_EXTERNAL_ADDRESS, value);
 }
 
-static int find_client(mb_stream *stream, const mb_hcm_config *config) {
+static int find_client(mb_stream *stream, const mb_hcm_config *config, bool *internal) {
     mb_headers *headers = &stream->headers[MB_REQUEST];
     mb_stream_info *info = &stream->info;
     mb_address claimed;
+    int rc = join_lines(headers, MB_TOKEN_X_FORWARDED_FOR);
+    if (rc < 0) {
+        return rc;
+    }
+    mb_slice list = mb_headers_value(headers, MB_TOKEN_X_FORWARDED_FOR);
+    /* A chain of hops is never internal, whoever is at its end. */
+    bool single = config->use_remote_address ? !mb_headers_has(headers, MB_TOKEN_X_FORWARDED_FOR)
+                                             : config->xff_num_trusted_hops == 0 && list.len > 0 &&
+                                                   mb_slice_index(list, ',') < 0;
     if (config->use_remote_address) {
         if (config->xff_num_trusted_hops > 0 &&
             forwarded_address(headers, config->xff_num_trusted_hops - 1, &claimed)) {
             info->remote = claimed;
         }
+        *internal = single && is_internal(config, &info->remote);
         return config->skip_xff_append ? MB_OK : append_forwarded_for(stream);
     }
     if (forwarded_address(headers, config->xff_num_trusted_hops, &claimed)) {
         info->remote = claimed;
     }
+    *internal = single && is_internal(config, &info->remote);
     return MB_OK;
 }
 
-static int sanitize(mb_stream *stream, const mb_hcm_config *config) {
+static void remove_all(mb_headers *headers, const uint32_t *tokens, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (mb_headers_has(headers, tokens[i])) {
+            mb_headers_remove_token(headers, tokens[i]);
+        }
+    }
+}
+
+static int sanitize(mb_stream *stream, const mb_hcm_config *config, bool internal) {
     mb_headers *headers = &stream->headers[MB_REQUEST];
-    bool internal = is_internal(config, &stream->info.remote);
     if (internal) {
         return mb_headers_set_token(headers, MB_TOKEN_X_ENVOY_INTERNAL, MB_SLICE_LIT("true"));
     }
-    for (size_t i = 0; i < sizeof(internal_headers) / sizeof(internal_headers[0]); i++) {
-        if (mb_headers_has(headers, internal_headers[i])) {
-            mb_headers_remove_token(headers, internal_headers[i]);
-        }
-    }
+    remove_all(headers, internal_headers, sizeof(internal_headers) / sizeof(internal_headers[0]));
     if (!config->use_remote_address) {
         return MB_OK;
     }
-    mb_headers_remove_token(headers, MB_TOKEN_X_ENVOY_DECORATOR_OPERATION);
+    remove_all(headers, inner_headers, sizeof(inner_headers) / sizeof(inner_headers[0]));
     return set_external_address(stream);
 }
 
@@ -151,6 +200,9 @@ static int set_scheme(mb_stream *stream, const mb_hcm_config *config) {
     bool own = config->use_remote_address && config->xff_num_trusted_hops == 0;
     if (own || !believable) {
         proto = MB_SLICE_LIT("http");
+    }
+    /* What a neighbour says is sent on, even where it is no scheme for us. */
+    if (own || !mb_headers_has(headers, MB_TOKEN_X_FORWARDED_PROTO)) {
         int rc = mb_headers_set_token(headers, MB_TOKEN_X_FORWARDED_PROTO, proto);
         if (rc < 0) {
             return rc;
@@ -220,8 +272,52 @@ static int answer_expect(mb_http_conn *hc, mb_stream *stream) {
 }
 
 static void refuse(mb_stream *stream, uint32_t status, mb_slice details) {
-    mb_stream_local_reply(stream, status, MB_FLAG_DOWNSTREAM_PROTOCOL, details,
-                          (mb_slice){NULL, 0});
+    mb_stream_local_reply(stream, status, 0, details, (mb_slice){NULL, 0});
+}
+
+void mb__http_refuse(mb_stream *stream, uint32_t status, mb_slice details) {
+    mb_http_conn *hc = mb__http_conn_of(stream);
+    hc->draining = true;
+    hc->codec->vtable->shut_down(hc->codec, &hc->conn->out);
+    refuse(stream, status, details);
+}
+
+int mb__http_append_via(mb_headers *headers, mb_slice via) {
+    if (join_lines(headers, MB_TOKEN_VIA) < 0) {
+        return MB_ENOMEM;
+    }
+    mb_slice before = mb_headers_value(headers, MB_TOKEN_VIA);
+    size_t lead = before.len > 0 ? before.len + 2 : 0;
+    char *joined = mb_arena_bytes(headers->arena, lead + via.len);
+    if (joined == NULL) {
+        return MB_ENOMEM;
+    }
+    if (lead > 0) {
+        memcpy(joined, before.ptr, before.len);
+        memcpy(joined + before.len, ", ", 2);
+    }
+    memcpy(joined + lead, via.ptr, via.len);
+    return mb_headers_set_token(headers, MB_TOKEN_VIA, (mb_slice){joined, lead + via.len});
+}
+
+/* What is refused before a route is looked for. */
+static int check_target(mb_stream *stream, const mb_hcm_config *config) {
+    mb_slice path = stream->headers[MB_REQUEST].pseudo[MB_PSEUDO_PATH];
+    if (path.len == 0 || path.ptr[0] != '/') {
+        refuse(stream, 404, MB_SLICE_LIT("absolute_path_rejected"));
+        return MB_EPROTO;
+    }
+    return mb__http_path_prepare(stream, config);
+}
+
+/* No upgrade is spoken yet. The route is asked for, so that its headers and the log have it. */
+static int refuse_upgrade(mb_stream *stream) {
+    if (!stream->codec.upgrade_request) {
+        return MB_OK;
+    }
+    mb_stream_route(stream);
+    mb__http_refuse(stream, 403, MB_SLICE_LIT("upgrade_failed"));
+    return MB_EPROTO;
 }
 
 int mb__http_request_prepare(mb_http_conn *hc, mb_stream *stream) {
@@ -229,22 +325,23 @@ int mb__http_request_prepare(mb_http_conn *hc, mb_stream *stream) {
     mb_headers *headers = &stream->headers[MB_REQUEST];
     stream->head_request = mb_http_is_head(headers);
     stream->info.protocol = stream->codec.http_10 ? "HTTP/1.0" : stream->info.protocol;
-    if (stream->codec.upgrade_request) {
-        refuse(stream, 403, MB_SLICE_LIT("upgrade_failed"));
-        return MB_EPROTO;
-    }
-    int rc = mb__http_path_prepare(stream, config);
+    bool internal = false;
+    int rc = check_target(stream, config);
     if (rc < 0) {
         return rc;
     }
     strip_port(stream, config);
-    if ((rc = find_client(stream, config)) < 0 || (rc = set_scheme(stream, config)) < 0 ||
-        (rc = sanitize(stream, config)) < 0 || (rc = set_request_id(stream, config)) < 0) {
+    if ((rc = find_client(stream, config, &internal)) < 0 ||
+        (rc = set_scheme(stream, config)) < 0 || (rc = sanitize(stream, config, internal)) < 0 ||
+        (rc = set_request_id(stream, config)) < 0) {
         refuse(stream, 500, MB_SLICE_LIT("out_of_memory"));
         return rc;
     }
     if (config->via.len > 0) {
-        rc = mb_headers_add_token(headers, MB_TOKEN_VIA, config->via);
+        rc = mb__http_append_via(headers, config->via);
+    }
+    if (rc >= 0 && (rc = refuse_upgrade(stream)) < 0) {
+        return rc;
     }
     if (rc >= 0 && !config->proxy_100_continue && !stream->codec.http_10 &&
         mb_http_expects_continue(headers)) {

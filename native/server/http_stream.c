@@ -76,6 +76,15 @@ void mb__http_stream_activity(mb_stream *stream) {
 
 /* -- the route --------------------------------------------------------------------------------- */
 
+/* Known as soon as the route is, so that logs name it also when a filter answers. */
+static void note_cluster(mb_stream *stream, const mb_route_choice *choice) {
+    const mb_router_config *router = stream->chain->terminal_config;
+    mb_slice name =
+        mb_route_cluster(choice->route, &stream->headers[MB_REQUEST], choice->random, NULL);
+    const mb_cluster *cluster = name.len > 0 ? mb_map_get(router->clusters, name) : NULL;
+    stream->info.cluster = cluster != NULL ? mb_cluster_name(cluster) : (mb_slice){NULL, 0};
+}
+
 static void resolve_route(mb_stream *stream, mb_route_choice *out) {
     const mb_hcm_config *config = mb__http_config(stream);
     const mb_headers *request = &stream->headers[MB_REQUEST];
@@ -98,6 +107,7 @@ static void resolve_route(mb_stream *stream, mb_route_choice *out) {
             out->overrides = weighted->overrides;
         }
     }
+    note_cluster(stream, out);
     uint64_t idle_us = idle_timeout_us(stream);
     if (idle_us == 0) {
         mb_loop_disarm(&stream->idle_timer);
@@ -118,6 +128,15 @@ static void send_failed(mb_stream *stream, int rc) {
     mb_stream_reset(stream, MB_FLAG_LOCAL_RESET, MB_SLICE_LIT("response_framing_error"));
 }
 
+static void decorate_local_reply(mb_stream *stream) {
+    const mb_route_choice *choice = &stream->choice;
+    const mb_weighted_cluster *weighted = NULL;
+    if (choice->route != NULL && choice->route->action == MB_ACTION_CLUSTER) {
+        mb_route_cluster(choice->route, &stream->headers[MB_REQUEST], choice->random, &weighted);
+        (void)mb_route_finalize_response(choice->route, weighted, stream);
+    }
+}
+
 static void finish_response_headers(mb_stream *stream) {
     mb_http_conn *hc = mb__http_conn_of(stream);
     const mb_hcm_config *config = mb__http_config(stream);
@@ -133,7 +152,7 @@ static void finish_response_headers(mb_stream *stream) {
         mb_headers_set_token(headers, MB_TOKEN_DATE, date);
     }
     if (config->via.len > 0) {
-        mb_headers_add_token(headers, MB_TOKEN_VIA, config->via);
+        (void)mb__http_append_via(headers, config->via);
     }
     if (config->always_set_request_id_in_response) {
         mb_slice id = mb_headers_value(&stream->headers[MB_REQUEST], MB_TOKEN_X_REQUEST_ID);
@@ -266,5 +285,6 @@ const mb_stream_ops mb__http_stream_ops = {
     .pause_request = pause_request,
     .resolve_route = resolve_route,
     .finish_response_headers = finish_response_headers,
+    .decorate_local_reply = decorate_local_reply,
     .complete = complete,
 };

@@ -77,6 +77,7 @@ static void decide_timeout(mb_router_state *state, mb_headers *headers) {
     remove_present(headers, MB_TOKEN_X_ENVOY_RETRIABLE_STATUS_CODES);
     remove_present(headers, MB_TOKEN_X_ENVOY_RETRIABLE_HEADER_NAMES);
     remove_present(headers, MB_TOKEN_X_ENVOY_HEDGE_ON_PER_TRY_TIMEOUT);
+    remove_present(headers, MB_TOKEN_X_ENVOY_UPSTREAM_ALT_STAT_NAME);
 }
 
 /* The request is complete: the upstream's time begins to count. */

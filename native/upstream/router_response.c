@@ -47,6 +47,7 @@ static void on_headers(mb_upstream_request *request, bool end_stream) {
     mb_buffer_clear(&state->replay);
     stream->info.upstream_headers_us = mb_loop_now_us(stream->worker->loop);
     stream->info.details = MB_SLICE_LIT("via_upstream");
+    stream->info.response_code = mb_http_status(&stream->headers[MB_RESPONSE]);
     mb_cluster_stats_count_status(stats, mb_http_status(&stream->headers[MB_RESPONSE]));
     if (state->retried) {
         mb_metric_inc(stats->upstream_rq_retry_success);
