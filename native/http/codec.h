@@ -80,7 +80,9 @@ typedef struct mb_codec_events {
 typedef struct mb_codec_vtable {
     const char *protocol; /* "HTTP/1.1", "HTTP/2" */
     /* Parses what it can of `in`, draining it, with events. Returns MB_OK (all consumed or more
-     * input needed), MB_EAGAIN (paused or waiting for the owner: call again later), MB_EPROTO. */
+     * input needed), MB_EAGAIN (paused or waiting for the owner: call again later), MB_EPROTO. A
+     * server of HTTP/1 stops with MB_EAGAIN between two requests too: call again when the next one
+     * may begin, which need not be before the answers so far have left. */
     int (*receive)(mb_codec *codec, mb_buffer *in);
     /* The peer will send no more. Ends a response framed by close; resets a cut message. A server
      * can still answer a request that is complete. Call it when nothing is left in `in` that

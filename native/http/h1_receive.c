@@ -265,6 +265,10 @@ int mb__h1_receive(mb_h1 *h1, mb_buffer *in, int (*on_head)(mb_h1 *h1, mb_buffer
             mb_buffer_clear(in);
             return rc;
         }
+        if (h1->is_server && h1->receiving == MB_H1_RECEIVE_HEAD && h1->stream == NULL &&
+            h1->blank_lines == 0 && in->length != 0) {
+            return MB_EAGAIN; /* a request is over: the owner says when the next begins */
+        }
     }
     return h1->receiving == MB_H1_RECEIVE_FAILED ? MB_EPROTO : MB_OK;
 }

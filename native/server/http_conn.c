@@ -3,8 +3,9 @@
  *
  * Life. The connection is freed in `on_close`, its last event; a stream that ends while the codec
  * is on the stack waits in `dying`, since the codec may still hold it. With HTTP/1 the next request
- * is parsed only when the present stream has ended both ways; meanwhile what the client pipelines
- * stays in conn->in, bounded by the connection's buffer limit.
+ * is parsed only when the present stream has ended both ways and the client has taken the answers
+ * before down to the low watermark; meanwhile what it pipelines stays in conn->in, bounded by the
+ * connection's buffer limit.
  */
 #include "server/http_conn.h"
 
@@ -238,10 +239,13 @@ static void go_on(mb_http_conn *hc) {
     arm(hc, &hc->idle_timer, config_of(hc)->timeouts.idle_us);
 }
 
-static void unblock_reading(mb_http_conn *hc) {
+void mb__http_conn_read_on(mb_http_conn *hc) {
     if (hc->read_blocked) {
         hc->read_blocked = false;
         mb_conn_read_enable(hc->conn);
+    }
+    if (hc->conn->in.length > 0) {
+        mb_conn_read_again(hc->conn);
     }
 }
 
@@ -262,10 +266,7 @@ void mb__http_conn_stream_done(mb_http_conn *hc, mb_stream *stream) {
     free_dying(hc);
     go_on(hc);
     if (!hc->closing) {
-        unblock_reading(hc);
-        if (hc->conn->in.length > 0) {
-            mb_conn_read_again(hc->conn);
-        }
+        mb__http_conn_read_on(hc);
     }
 }
 
@@ -279,15 +280,22 @@ static void end_input(mb_http_conn *hc) {
     free_dying(hc);
 }
 
+/* Between two requests, and the next one may begin. */
+static bool may_begin(const mb_http_conn *hc) {
+    return hc->stream_count == 0 && !hc->above_high && !hc->closing &&
+           hc->codec->vtable->reusable(hc->codec);
+}
+
 static void on_data(void *owner, mb_conn *conn) {
     mb_http_conn *hc = owner;
-    int rc = MB_OK;
+    int rc = MB_EAGAIN;
+    bool begin = hc->stream_count > 0 || !hc->above_high;
     hc->in_codec = true;
-    do {
+    while (rc == MB_EAGAIN && begin && conn->in.length > 0) {
         rc = hc->codec->vtable->receive(hc->codec, &conn->in);
         free_dying(hc);
-    } while (rc == MB_EAGAIN && hc->stream_count == 0 && conn->in.length > 0 && !hc->closing &&
-             hc->codec->vtable->reusable(hc->codec));
+        begin = may_begin(hc);
+    }
     hc->in_codec = false;
     hc->input_waits = rc == MB_EAGAIN && conn->in.length > 0;
     if (rc == MB_EPROTO || hc->closing) {
@@ -329,6 +337,9 @@ static void on_below_low(void *owner, mb_conn *conn) {
         mb_stream *stream = MB_LIST_ENTRY(node, mb_stream, owner_node);
         mb__http_stream_activity(stream);
         mb_stream_pause_response(stream, false);
+    }
+    if (hc->stream_count == 0) {
+        mb__http_conn_read_on(hc); /* requests may wait for this */
     }
 }
 

@@ -20,12 +20,12 @@ typedef struct mb_http_conn {
     uint64_t id;
     uint64_t opened_us;
     mb_task reset_task;      /* mb__http_conn_break */
-    mb_timer idle_timer;     /* no stream; or max_connection_duration's drain */
+    mb_timer idle_timer;     /* no stream */
     mb_timer head_timer;     /* request_headers_timeout */
     mb_timer duration_timer; /* max_connection_duration */
     bool in_codec;           /* receive is on the stack */
     bool draining;           /* no further request */
-    bool read_blocked;       /* input waits in conn->in for the present stream: reading is off */
+    bool read_blocked;       /* much input waits in conn->in: reading is off */
     bool input_waits;        /* whole bytes of later requests are in conn->in */
     bool read_ended;         /* the client sends no more */
     bool above_high;
@@ -52,6 +52,8 @@ static inline mb_http_conn *mb__http_conn_of(const mb_stream *stream) {
 void mb__http_stream_timers_start(mb_stream *stream);
 void mb__http_stream_timers_stop(mb_stream *stream);
 void mb__http_stream_activity(mb_stream *stream);
+/* Input that waits in conn->in may be looked at again. */
+void mb__http_conn_read_on(mb_http_conn *hc);
 /* Closes a connection whose last response broke off: `reset` with RST, else after what is queued.
  * At the end of the turn: streams may be on the stack. */
 void mb__http_conn_break(mb_http_conn *hc, bool reset);

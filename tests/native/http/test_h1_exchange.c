@@ -268,6 +268,18 @@ MB_TEST(pipelined_requests_wait_for_the_response) {
     close_all();
 }
 
+MB_TEST(each_request_of_a_burst_begins_when_the_owner_calls_again) {
+    MB_CHECK(h1_record_init(&r, mb_allocator_default(), true, NULL));
+    r.answer_inside = true;
+    MB_CHECK_EQ_INT(mb_buffer_append(&r.in, MB_SLICE_LIT(GET "\r\n" GET GET)), MB_OK);
+    for (unsigned begun = 1; begun <= 3; begun++) {
+        int last = begun < 3 ? MB_EAGAIN : MB_OK;
+        MB_CHECK_EQ_INT(r.codec->vtable->receive(r.codec, &r.in), last);
+        MB_CHECK_EQ_INT(r.begun, begun);
+    }
+    h1_record_fini(&r);
+}
+
 MB_TEST(a_refused_request_can_still_be_answered) {
     MB_CHECK(h1_record_init(&r, mb_allocator_default(), true, NULL));
     mb_buffer_init(&data, r.pool);

@@ -259,6 +259,9 @@ static int receive(h1_record *r) {
 
     for (;;) {
         rc = r->codec->vtable->receive(r->codec, &r->in);
+        if (rc == MB_EAGAIN && r->stream.local_ended && r->stream.remote_ended) {
+            continue; /* between two requests */
+        }
         if (!r->answer_due || r->failed != 0) {
             return rc;
         }
