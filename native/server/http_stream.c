@@ -240,9 +240,7 @@ static void pause_request(mb_stream *stream, bool paused) {
         mb_conn_read_disable(hc->conn);
     } else {
         mb_conn_read_enable(hc->conn);
-        if (hc->conn->in.length > 0) {
-            mb_conn_read_again(hc->conn);
-        }
+        mb__http_conn_read_on(hc);
     }
 }
 
