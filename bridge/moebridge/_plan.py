@@ -114,7 +114,7 @@ class Plan:
         if objects is not None:
             made = objects[index]
             assert isinstance(made, HttpFilter)
-            config = self._note(made, item.options, name_path)
+            config: Made | None = self._note(made, item.options, name_path)
         else:
             config_path = self._paths.filter_config(listener, index)
             config = self._make(item.filter, item.config, item.options, name_path, config_path)
@@ -245,8 +245,9 @@ class Plan:
         """
         document, fresh = self.load(server)
         try:
-            if hasattr(server, "check"):
-                server.check(document)
+            check = getattr(server, "check", None)
+            if check is not None:
+                check(document)
         except ConfigError as error:
             raise self.located(error) from None
         finally:
@@ -290,7 +291,7 @@ def chain_of(objects: Sequence[ChainItem]) -> list[model.HttpFilter]:
         ConfigError: something in the list is no filter.
     """
     chain: list[model.HttpFilter] = []
-    faults = []
+    faults: list[Fault] = []
     for index, item in enumerate(objects):
         if isinstance(item, NativeFilter):
             chain.append(item.model)

@@ -28,6 +28,7 @@ class Meter(Protocol):
     @property
     def oversized(self) -> int:
         """What was too long to be read."""
+        ...
 
     def feed(self, data: bytes) -> None:
         """Takes a piece."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -122,12 +123,13 @@ def test_wrong_reload_keeps_the_old_configuration(
 
     proxy = make_proxy(Mark(number=1))
     fresh = Mark(number=2)
-    for wrong in (
+    attempts: tuple[Callable[[], None], ...] = (
         lambda: proxy.reload(filters=[fresh, Raises()]),
         lambda: proxy.reload(filters=[fresh], upstream="nowhere"),
         lambda: proxy.reload(tmp_path / "none.yaml"),
         lambda: proxy.reload({"static_resources": {"x": 1}}),
-    ):
+    )
+    for wrong in attempts:
         with pytest.raises(mb.ConfigError):
             wrong()
         assert fetch(proxy.addresses["main"]).get("x-mark") == "1"
