@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.e2e.support.client import RawClient
 from tests.e2e.support.core import Core
 from tests.e2e.support.envoy_config import access_log, http_config

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from tests.e2e.protocol.conftest import CoreMaker, Outcomes
 from tests.e2e.support.client import RawClient, fetch
 from tests.e2e.support.core import Core

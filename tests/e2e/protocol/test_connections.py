@@ -7,11 +7,10 @@ import socket
 import threading
 
 import pytest
-
+from tests.e2e.protocol.conftest import CoreMaker, Outcomes
 from tests.e2e.support.client import RawClient, fetch
 from tests.e2e.support.core import Core
 from tests.e2e.support.upstream import Exchange, Upstream, fixed, pieces
-from tests.e2e.protocol.conftest import CoreMaker, Outcomes
 
 OLD = {"http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": "old.test"}}
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 
 import pytest
-
 from tests.e2e.protocol.conftest import CoreMaker, Outcomes
 from tests.e2e.support.client import ClosedEarly, RawClient
 from tests.e2e.support.core import Core
@@ -101,11 +101,8 @@ def test_broken_body_is_seen_as_broken(core: Core, upstream: Upstream, name: str
 
     upstream.handler = broken
     for number in range(3):
-        with RawClient(core.address) as client:
-            try:
-                assert client.request("GET", "/bad").status == 502
-            except ClosedEarly:
-                pass
+        with RawClient(core.address) as client, contextlib.suppress(ClosedEarly):
+            assert client.request("GET", "/bad").status == 502
         with RawClient(core.address) as client:
             expect_own_answer(client, number)
 
@@ -187,10 +184,12 @@ def test_cut_body_never_looks_complete(
 
     upstream.handler = cut
     for _ in range(10):
-        with RawClient(core.address) as client, pytest.raises(ClosedEarly):
-            response = client.request()
-            assert response.status == 502, response  # a reset may overtake the head
-            raise ClosedEarly(b"")
+        with RawClient(core.address) as client:
+            try:
+                response = client.request()
+            except ClosedEarly:
+                continue
+            assert response.status in (502, 503), response  # a reset has overtaken the head
 
 
 def test_upstream_that_closes_each_tenth_time_loses_no_get_and_doubles_no_post(
@@ -225,7 +224,7 @@ def test_upstream_that_closes_each_tenth_time_loses_no_get_and_doubles_no_post(
 
 
 def test_get_is_repeated_once_when_a_pooled_connection_dies_under_it(
-    core: Core, upstream: Upstream, outcomes: Outcomes
+    core: Core, upstream: Upstream
 ) -> None:
     numbers = itertools.count()
 

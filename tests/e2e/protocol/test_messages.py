@@ -7,7 +7,6 @@ import threading
 from typing import Any
 
 import pytest
-
 from tests.e2e.protocol.conftest import CoreMaker
 from tests.e2e.support.client import RawClient, fetch
 from tests.e2e.support.core import Core
@@ -51,14 +50,14 @@ def test_chunked_body_arrives_whole_and_chunked(client: RawClient, pieces_of: in
     assert "content-length" not in dict(echoed["fields"])
 
 
-def test_chunk_extensions_are_dropped(client: RawClient, upstream: Upstream) -> None:
+def test_chunk_extensions_are_dropped(client: RawClient) -> None:
     head = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
     client.send(head + b'003;a;b=c;d="e;\\"f"\r\nabc\r\n0;last\r\n\r\n')
     assert said(client.read_response().body)["body"] == "abc"
     assert client.request("GET", "/next").status == 200
 
 
-def test_request_sent_byte_by_byte_is_the_same(client: RawClient, upstream: Upstream) -> None:
+def test_request_sent_byte_by_byte_is_the_same(client: RawClient) -> None:
     head = b"POST /x HTTP/1.1\r\nHost: a\r\nX-Id: 7\r\nTransfer-Encoding: chunked\r\n\r\n"
     client.send_bytewise(head + b"3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n")
     response = client.read_response()

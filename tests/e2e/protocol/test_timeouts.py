@@ -1,4 +1,4 @@
-"""Every timeout: what the client sees, what the log says, and that timely requests never meet it."""
+"""Every timeout: what the client sees, what the log says; timely requests never meet it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
 from tests.e2e.protocol.conftest import CoreMaker, Outcomes
 from tests.e2e.support.client import ClosedEarly, RawClient, fetch
 from tests.e2e.support.envoy_config import cluster, to

@@ -67,7 +67,7 @@ class Core:
         #: Name of each listener -> "ip:port".
         self.addresses: dict[str, str] = {}
         while (line := self._line()) != "ready":
-            word, name, address = (line.split(" ") + ["", ""])[:3]
+            word, name, address = [*line.split(" "), "", ""][:3]
             assert word == "listening", line + self.log.read_text("utf-8", "replace")
             self.addresses[name] = address
 
