@@ -7,6 +7,7 @@ from typing import Any, Self, SupportsIndex, TypeVar, final, overload
 
 from typing_extensions import Buffer as BytesLike
 
+from moebridge._extra import Extra
 from moebridge._reply import HeadersLike
 from moebridge.filter import HttpFilter
 from moebridge.info import Info
@@ -186,7 +187,7 @@ class Response(Message):
 class Gate:
     """What a filter has of a stream, beside the messages."""
 
-    extra: Any
+    extra: Extra | None
     place: Place
     acted: bool
     hook: int
@@ -264,6 +265,7 @@ class Gate:
     def _drop_piece(self, direction: int, pending: bool) -> None: ...
     def _held(self, direction: int) -> Buffer: ...
     def _gather(self, direction: int, taken: bool) -> None: ...
+    def _keep_extra(self, made: Extra) -> Extra: ...
     def _gone(self) -> bool: ...
     def _over(self) -> bool: ...
     def _ended(self, direction: int) -> bool: ...

@@ -216,6 +216,12 @@ cdef class Gate:
         if rc < 0:
             refused(rc, "joining the body")
 
+    def _keep_extra(self, made):
+        """Sets `extra` if there is none yet. No other thread can come between."""
+        if self.extra is None:
+            self.extra = made
+        return self.extra
+
     def _gone(self):
         return self.c is NULL
 

@@ -18,7 +18,7 @@ import msgpack  # type: ignore[import-untyped]
 
 from moebridge import _reply
 from moebridge._barrier import STOPPED, fail, failed
-from moebridge._extra import Extra, acted, replied
+from moebridge._extra import acted, extra_of, replied
 from moebridge._tasks import PENDING, Flow, completed, gone, is_awaitable, suspend
 from moebridge.errors import FilterError
 from moebridge.status import CODES, HOOK_NAMES, WHOLE_NAMES, Status
@@ -63,6 +63,8 @@ def hooks_of(filter_: Any) -> tuple[tuple[Any, ...], tuple[Any, Any], int]:
     def own(name: str) -> Any:
         inherited = getattr(HttpFilter, name)
         bound = getattr(filter_, name)
+        if not callable(bound):
+            raise FilterError(f"{type(filter_).__name__}.{name} is no method: {bound!r:.80}")
         return None if getattr(bound, "__func__", bound) is inherited else bound
 
     hooks = tuple(own(name) for name in HOOK_NAMES)
@@ -205,14 +207,12 @@ _events = itertools.count(1)
 
 
 def post(stream: Gate, fn: Callable[[], object]) -> bool:
-    """Has `fn` called on the stream's worker. Thread: any; the GIL makes each line atomic."""
+    """Has `fn` called on the stream's worker. Thread: any."""
     if not callable(fn):
         raise TypeError(f"post() takes a function, not {type(fn).__name__}")
     if stream._gone():
         return False
-    extra = stream.extra
-    if extra is None:
-        extra = stream.extra = Extra()
+    extra = extra_of(stream)
     event = next(_events)
     extra.posted[event] = fn
     if stream._post(event):

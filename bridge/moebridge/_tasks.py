@@ -55,8 +55,7 @@ def suspend(stream: Gate, hook: int, flow: Flow, awaitable: Awaitable[object]) -
     worker = stream.place.worker
     if worker.loop is None:
         flow.close()
-        if isinstance(awaitable, CoroutineType):
-            awaitable.close()
+        _close(awaitable)
         raise FilterError(f"filter {stream.place.name!r} is async, but no asyncio loop runs here")
     extra = extra_of(stream)
     direction = hook // 3
@@ -68,7 +67,14 @@ def suspend(stream: Gate, hook: int, flow: Flow, awaitable: Awaitable[object]) -
         _drive(stream, hook, flow, awaitable), context=_context(worker, extra.id or 0)
     )
     extra.tasks[direction] = task
+    extra.unbegun[direction] = awaitable
     return PENDING
+
+
+def _close(awaitable: object) -> None:
+    """Ends a coroutine that nobody will await."""
+    if isinstance(awaitable, CoroutineType):
+        awaitable.close()
 
 
 def _context(worker: Worker, stream_id: int) -> contextvars.Context:
@@ -80,6 +86,8 @@ def _context(worker: Worker, stream_id: int) -> contextvars.Context:
 
 async def _drive(stream: Gate, hook: int, flow: Flow, awaitable: Awaitable[object]) -> None:
     direction = hook // 3
+    if stream.extra is not None:
+        stream.extra.unbegun[direction] = None
     try:
         timeout_s = stream.place.timeout_s
         try:
@@ -98,7 +106,7 @@ async def _drive(stream: Gate, hook: int, flow: Flow, awaitable: Awaitable[objec
         code = _barrier.failed(stream, hook, error)
     if stream._over() or stream.extra is None:
         return
-    extra: Extra = stream.extra
+    extra = stream.extra
     extra.tasks[direction] = None
     if extra.resumed[direction] and not extra.replied[direction]:
         code = 0
@@ -154,6 +162,8 @@ def gone(stream: Gate, extra: Extra) -> None:
     for task in extra.tasks:
         if task is not None and not task.done() and not task.get_loop().is_closed():
             task.cancel("the stream has ended")
+    for awaitable in extra.unbegun:
+        _close(awaitable)  # its task ends before its first step
 
 
 def check_thread(worker: Worker, what: str) -> None:

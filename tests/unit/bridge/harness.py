@@ -17,7 +17,7 @@ from moebridge._server import Server
 from moebridge.config import HttpFilter as Entry
 from moebridge.config import build_simple, encode
 from moebridge.config.cluster_model import UpstreamHttp
-from moebridge.config.model import Http1Options
+from moebridge.config.model import Http1Options, PathMatch, PerFilter, RouteConfig
 from moebridge.config.simple import SimpleOptions
 
 T = TypeVar("T")
@@ -98,6 +98,8 @@ class Bench:
         self.loop = self.server.loop
         self.fail_open = options.pop("fail_open", False)
         self.hook_timeout_s = options.pop("hook_timeout_s", 0.0)
+        #: (path, filter): on routes of that prefix the first filter is this object.
+        self.override: tuple[str, mb.HttpFilter] | None = options.pop("override", None)
         self.places: list[Place] = []
         self._options: SimpleOptions = options  # type: ignore[assignment]
         self._upstream = self.run(asyncio.start_server(self._serve, "127.0.0.1", 0))
@@ -127,6 +129,8 @@ class Bench:
         config = build_simple("127.0.0.1:0", f"127.0.0.1:{port}", entries, **self._options)
         listener = config.listeners[0]
         hcm = replace(listener.hcm, http1=Http1Options(enable_trailers=True))
+        if self.override is not None:
+            hcm = replace(hcm, route_config=self._overridden(hcm.route_config, *self.override))
         cluster = replace(config.clusters[0], http=UpstreamHttp(enable_trailers=True))
         self.server.apply(
             encode(
@@ -134,6 +138,17 @@ class Bench:
             )
         )
         self.places = places
+
+    def _overridden(self, routes: RouteConfig, path: str, item: mb.HttpFilter) -> RouteConfig:
+        place = self.server.load(item, name="override")
+        host = routes.virtual_hosts[0]
+        route = host.routes[0]
+        own = replace(
+            route,
+            match=replace(route.match, path=PathMatch(kind="prefix", value=path)),
+            per_filter={"f0": PerFilter(has_config=True, config=place.index)},
+        )
+        return replace(routes, virtual_hosts=[replace(host, routes=[own, route])])
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Runs the core and the loop until the coroutine is done."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 
 import moebridge as mb
+from moebridge._core_api import ffi, lib
 from moebridge.status import CODES, HOOK_NAMES
 
 from .conftest import BenchMaker
@@ -122,6 +123,41 @@ def test_group_ends_at_the_first_that_does_not_continue(make_bench: BenchMaker) 
     assert bench.requests == []
     assert "late request headers" not in seen
     assert "late response headers 403" in seen
+
+
+def test_the_hook_slot_is_true_inside_a_group(make_bench: BenchMaker) -> None:
+    seen: list[tuple[str, int]] = []
+
+    class Slot(mb.HttpFilter):
+        def on_request_headers(self, stream: mb.Stream) -> None:
+            slot = lib.mb_server_hook_slot(bench.server._c)
+            seen.append((ffi.string(slot.filter).decode(), slot.sequence))
+
+    bench = make_bench(Slot(), Slot(), Slot())
+    bench.ask()
+    assert [name for name, _ in seen] == ["f0", "f1", "f2"]
+    assert seen[0][1] < seen[1][1] < seen[2][1]
+
+
+def test_a_routes_own_object_is_called_instead(make_bench: BenchMaker) -> None:
+    class Name(mb.HttpFilter):
+        class Config(mb.Config):
+            value: str
+
+        config: Config
+
+        def on_request_headers(self, stream: mb.Stream) -> None:
+            stream.state["seen"] = self.config.value
+            stream.request.headers["x-name"] = self.config.value
+
+        def on_response_headers(self, stream: mb.Stream) -> None:
+            stream.response.headers["x-name"] = self.config.value + stream.state["seen"]
+
+    bench = make_bench(Name(value="chain"), override=("/own", Name(value="route")))
+    answer = bench.ask(path="/other")
+    assert (answer.get("x-echo-x-name"), answer.get("x-name")) == ("chain", "chainchain")
+    answer = bench.ask(path="/own")
+    assert (answer.get("x-echo-x-name"), answer.get("x-name")) == ("route", "routeroute")
 
 
 def answers(hook: str, status: mb.Status | None) -> mb.HttpFilter:

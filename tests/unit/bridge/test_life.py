@@ -206,6 +206,16 @@ def test_metrics_of_a_closed_server_are_gone() -> None:
         mb.HttpFilter().counter("x")
 
 
+@pytest.mark.parametrize("value", [None, 5, "x"])
+def test_a_hook_that_is_no_method_is_refused(value: Any) -> None:
+    item = mb.HttpFilter()
+    setattr(item, "on_request", value)  # noqa: B010
+    server = Server()
+    with pytest.raises(mb.FilterError, match="on_request is no method"):
+        server.load(item, name="a")
+    server.close()
+
+
 def test_config_is_typed_and_checked() -> None:
     class Keys(mb.HttpFilter):
         class Config(mb.Config):
