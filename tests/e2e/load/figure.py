@@ -1,4 +1,9 @@
-"""Modules of this folder as commands: measure, print as JSON, write."""
+"""Modules of this folder as commands: measure, print as JSON, write.
+
+The folder has figures under load and faults; request ids are counted at the client and at the
+upstream. A module has a short run, the full figure (marked `long`), and is a command:
+`python -m tests.e2e.load.test_NAME [--full] [--out FILE]`.
+"""
 
 from __future__ import annotations
 

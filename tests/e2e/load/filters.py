@@ -7,9 +7,15 @@ import asyncio
 import weakref
 from typing import Any, ClassVar
 
-import moebridge as mb
+from tests.e2e.load.raisers import (
+    RaiseInStream,
+    RaiseInTask,
+    RaiseInWhole,
+    RaiseInWholeTask,
+    raised,
+)
 
-from .raisers import RaiseInStream, RaiseInTask, RaiseInWhole, RaiseInWholeTask, raised
+import moebridge as mb
 
 __all__ = [
     "CountByte",

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from .figure import command
-from .proxy_process import ProxyProcess, eventually
+from tests.e2e.load.figure import command
+from tests.e2e.load.proxy_process import ProxyProcess, eventually
 
 MIB = 1 << 20
 WARM_UP = 16 * MIB

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from .figure import command
-from .peers import CountingUpstream, LoadClient
-from .proxy_process import Objects, ProxyProcess
+from tests.e2e.load.figure import command
+from tests.e2e.load.peers import CountingUpstream, LoadClient
+from tests.e2e.load.proxy_process import Objects, ProxyProcess
 
 CHAIN: list[tuple[str, dict[str, Any]]] = [
     (

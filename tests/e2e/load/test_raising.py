@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from .figure import command
-from .peers import Answer, CountingUpstream, LoadClient
-from .proxy_process import Objects, ProxyProcess
-from .raisers import HOOKS, fault_of
-from .test_concurrency import grown
+from tests.e2e.load.figure import command
+from tests.e2e.load.peers import Answer, CountingUpstream, LoadClient
+from tests.e2e.load.proxy_process import Objects, ProxyProcess
+from tests.e2e.load.raisers import HOOKS, fault_of
+from tests.e2e.load.test_concurrency import grown
 
 CHAIN: list[tuple[str, dict[str, Any]]] = [
     ("RaiseInStream", {}),

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from .figure import command
-from .peers import Answer, CountingUpstream, LoadClient, Seen
-from .proxy_process import ProxyProcess, eventually
+from tests.e2e.load.figure import command
+from tests.e2e.load.peers import Answer, CountingUpstream, LoadClient, Seen
+from tests.e2e.load.proxy_process import ProxyProcess, eventually
 
 MIB = 1 << 20
 #: What runs at once: keep-alive, a connection for each request, large uploads and downloads.
