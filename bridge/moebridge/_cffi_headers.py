@@ -9,7 +9,7 @@ from moebridge._core_api import ffi, lib
 from moebridge.errors import FilterError
 
 if TYPE_CHECKING:
-    from moebridge._dispatch_cffi import Stream
+    from moebridge._cffi_stream import Stream
 
 __all__ = ["Headers", "RawHeaders"]
 

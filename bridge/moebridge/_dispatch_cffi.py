@@ -1,6 +1,6 @@
 """Entry into Python hooks and header access through cffi: the plain one of the two dispatchers.
 
-It does what _trampoline.c and _dispatch_hooks.pxi do, with _cffi_headers.py for header maps, so
+It does what _trampoline.c and _dispatch_hooks.pxi do, with _cffi_stream.py and _cffi_headers.py, so
 that the bridge's tests compare two implementations. cffi takes the GIL in every callback. Bodies
 and what is asked of a stream (`Gate`, `Buffer`) are the Cython types in both.
 """
@@ -10,12 +10,13 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Callable
-from typing import Any, Final, final
+from typing import Any, Final
 
-from moebridge import _reply, _runtime
-from moebridge._cffi_headers import EINVAL, HOST, Headers, RawHeaders, bytes_of, refused, slice_of
+from moebridge import _runtime
+from moebridge._cffi_headers import Headers, RawHeaders, bytes_of
+from moebridge._cffi_stream import Request, Response, Stream
 from moebridge._core_api import ffi, lib
-from moebridge._dispatch import Gate, Worker
+from moebridge._dispatch import Worker
 from moebridge.status import CODES, Status
 
 __all__ = ["Headers", "RawHeaders", "Request", "Response", "Stream", "module_address"]
@@ -27,92 +28,6 @@ _COMPLETE: Final = 6
 _workers: weakref.WeakValueDictionary[int, Worker] = weakref.WeakValueDictionary()
 _streams: dict[int, Stream] = {}  # by mb_filter's address
 _keep: dict[object, Any] = {}  # cdata that the core points to
-
-
-class _Message:
-    __slots__ = ("_direction", "_stream", "headers", "trailers")
-
-    def __init__(self, stream: Stream, direction: int) -> None:
-        self._stream = stream
-        self._direction = direction
-        self.headers = Headers(stream, direction, False)
-        self.trailers = Headers(stream, direction, True)
-
-    @property
-    def body(self) -> Any:
-        return self._stream._held(self._direction)
-
-    @property
-    def ended(self) -> bool:
-        ended: bool = self._stream._ended(self._direction)
-        return ended
-
-    def _pseudo(self, name: bytes) -> str:
-        values = self.headers._values(name, 1)
-        return self.headers._text(values[0]) if values else ""
-
-    def _set_pseudo(self, name: bytes, value: object, what: str) -> None:
-        data = self.headers._value(value, what)
-        result = HOST.headers_set(self.headers._writable(), slice_of(name), slice_of(data))
-        if result == EINVAL:
-            raise ValueError(f"{what}: {value!r:.80} is no value for it")
-        if result < 0:
-            raise refused(result, what)
-
-
-def _pseudo(name: str) -> Any:
-    key = f":{name}".encode()
-
-    def get(self: _Message) -> str:
-        return self._pseudo(key)
-
-    def put(self: _Message, value: str) -> None:
-        self._set_pseudo(key, value, name)
-
-    return property(get, put)
-
-
-@final
-class Request(_Message):
-    """As `_dispatch.Request`."""
-
-    __slots__ = ()
-    method, path, authority, scheme = (
-        _pseudo(name) for name in ("method", "path", "authority", "scheme")
-    )
-
-
-@final
-class Response(_Message):
-    """As `_dispatch.Response`."""
-
-    __slots__ = ()
-
-    @property
-    def status(self) -> int:
-        value = self._pseudo(b":status")
-        return int(value) if value else 0
-
-    @status.setter
-    def status(self, value: int) -> None:
-        checked = _reply.check_status(value, "status")
-        self._set_pseudo(b":status", str(checked), "status")
-
-
-@final
-class Stream(Gate):
-    """As `_dispatch.Stream`."""
-
-    @property
-    def request(self) -> Request:
-        return Request(self, 0)
-
-    @property
-    def response(self) -> Response:
-        return Response(self, 1)
-
-    def __repr__(self) -> str:
-        return "<Stream, gone>" if self._gone() else f"<Stream of filter {self.place.name!r}>"
 
 
 # -- hooks -----------------------------------------------------------------------------------------
