@@ -63,7 +63,7 @@ void mb__http_conn_stream_done(mb_http_conn *hc, mb_stream *stream);
 /* -- http_request.c ---------------------------------------------------------------------------- */
 
 /* Makes the request's head ready for filters and routes: addresses, request id, x-forwarded-*,
- * path and authority. MB_OK; MB_EPROTO when an answer was sent instead; MB_ENOMEM. */
+ * path and authority. MB_OK; else an answer was sent instead. */
 int mb__http_request_prepare(mb_http_conn *hc, mb_stream *stream);
 
 /* Puts ours behind what a Via field says already. MB_OK, MB_ENOMEM. */

@@ -320,11 +320,9 @@ static int refuse_upgrade(mb_stream *stream) {
     return MB_EPROTO;
 }
 
-int mb__http_request_prepare(mb_http_conn *hc, mb_stream *stream) {
-    const mb_hcm_config *config = mb__http_config(stream);
+/* What answered the request is MB_EPROTO; other errors have no answer yet. */
+static int prepare(mb_http_conn *hc, mb_stream *stream, const mb_hcm_config *config) {
     mb_headers *headers = &stream->headers[MB_REQUEST];
-    stream->head_request = mb_http_is_head(headers);
-    stream->info.protocol = stream->codec.http_10 ? "HTTP/1.0" : stream->info.protocol;
     bool internal = false;
     int rc = check_target(stream, config);
     if (rc < 0) {
@@ -334,20 +332,24 @@ int mb__http_request_prepare(mb_http_conn *hc, mb_stream *stream) {
     if ((rc = find_client(stream, config, &internal)) < 0 ||
         (rc = set_scheme(stream, config)) < 0 || (rc = sanitize(stream, config, internal)) < 0 ||
         (rc = set_request_id(stream, config)) < 0) {
-        refuse(stream, 500, MB_SLICE_LIT("out_of_memory"));
         return rc;
     }
-    if (config->via.len > 0) {
-        rc = mb__http_append_via(headers, config->via);
-    }
-    if (rc >= 0 && (rc = refuse_upgrade(stream)) < 0) {
+    if (config->via.len > 0 && (rc = mb__http_append_via(headers, config->via)) < 0) {
         return rc;
     }
-    if (rc >= 0 && !config->proxy_100_continue && !stream->codec.http_10 &&
-        mb_http_expects_continue(headers)) {
-        rc = answer_expect(hc, stream);
+    if ((rc = refuse_upgrade(stream)) < 0) {
+        return rc;
     }
-    if (rc < 0) {
+    bool expects =
+        !config->proxy_100_continue && !stream->codec.http_10 && mb_http_expects_continue(headers);
+    return expects ? answer_expect(hc, stream) : MB_OK;
+}
+
+int mb__http_request_prepare(mb_http_conn *hc, mb_stream *stream) {
+    stream->head_request = mb_http_is_head(&stream->headers[MB_REQUEST]);
+    stream->info.protocol = stream->codec.http_10 ? "HTTP/1.0" : stream->info.protocol;
+    int rc = prepare(hc, stream, mb__http_config(stream));
+    if (rc < 0 && rc != MB_EPROTO) {
         refuse(stream, 500, MB_SLICE_LIT("out_of_memory"));
     }
     return rc;

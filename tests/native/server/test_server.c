@@ -1,0 +1,193 @@
+/*
+ * A server as its owner sees it (core.h), over real sockets: what it answers, what a reload keeps,
+ * and that any allocation may fail with an answer or a closed connection, never a hang or a leak.
+ */
+#define _GNU_SOURCE
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <moebridge/core.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "config/documents.h"
+#include "support/json_document.h"
+
+#define TURN_US 1000
+#define TURNS_MAX 3000
+
+#define PROBE                                                                                      \
+    "{'name':'probe','module':'python','filter':'probe','config':7,'disabled':false,"              \
+    "'options':{'on_error':'fail_closed','hook_timeout_ms':0,'name':''}},"
+
+/* Long, so that what is made of them needs memory of its own. */
+#define LONG                                                                                       \
+    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789ab" \
+    "c"
+#define LONGER LONG LONG LONG LONG LONG LONG LONG LONG LONG LONG LONG LONG LONG LONG LONG LONG
+
+static const char request[] = "POST /a/%2e%2e/b" LONGER "?c HTTP/1.1\r\nHost: h:1\r\n"
+                              "Via: a" LONGER "\r\nVia: b\r\n"
+                              "X-Forwarded-For: " LONGER "\r\nX-Forwarded-For: 192.0.2.2\r\n"
+                              "Expect: 100-continue\r\nContent-Length: 3\r\n\r\nabc";
+static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+
+typedef struct scene {
+    mbtest_alloc *memory;
+    mb_server *server; /* NULL: it could not be made */
+    int upstream;      /* listens */
+    int peer;          /* what it accepted; -1: nothing yet */
+    int client;        /* -1: closed */
+    char asked[32768], heard[8192];
+    size_t asked_length, heard_length;
+} scene;
+
+static uint16_t port_of(int fd) {
+    struct sockaddr_in address;
+    socklen_t length = sizeof(address);
+    MB_CHECK(getsockname(fd, (struct sockaddr *)&address, &length) == 0);
+    return ntohs(address.sin_port);
+}
+
+static int apply(scene *self, const char *edit_from, const char *edit_to) {
+    char port[32];
+    snprintf(port, sizeof(port), "'port':%u,'weight'", port_of(self->upstream));
+    mb_text document;
+    json_document(&document, config_minimal, PROBE, "", "'port':80,'weight'", port,
+                  "'normalize_path':false", "'normalize_path':true", "'via':''", "'via':'c'",
+                  "'use_remote_address':false", "'use_remote_address':true", edit_from, edit_to,
+                  NULL);
+    char *faults;
+    int rc = mb_server_apply(self->server, document.ptr, document.len, &faults);
+    mb_text_free(faults);
+    mb_text_fini(&document);
+    return rc;
+}
+
+static void scene_init(scene *self, size_t fail_at) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    *self = (scene){.peer = -1, .client = -1};
+    self->memory = mbtest_failing_alloc(fail_at);
+    self->upstream = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    MB_CHECK(bind(self->upstream, (struct sockaddr *)&address, sizeof(address)) == 0);
+    MB_CHECK(listen(self->upstream, 8) == 0);
+    mb_server_options options = {.struct_size = sizeof(options),
+                                 .allocator = &self->memory->allocator};
+    (void)mb_server_new(&options, &self->server);
+}
+
+static void close_fd(int *fd) {
+    if (*fd >= 0) {
+        close(*fd);
+        *fd = -1;
+    }
+}
+
+static void scene_fini(scene *self) {
+    close_fd(&self->client);
+    close_fd(&self->peer);
+    close_fd(&self->upstream);
+    if (self->server != NULL) {
+        mb_server_free(self->server);
+    }
+    mbtest_alloc_free(self->memory);
+}
+
+static void turn(scene *self) {
+    MB_CHECK(mb_server_run(self->server, TURN_US) >= 0);
+}
+
+/* Reads what is there. False: the other side has ended. */
+static bool read_some(int fd, char *into, size_t *length, size_t room) {
+    ssize_t count = recv(fd, into + *length, room - *length, MSG_DONTWAIT);
+    *length += count > 0 ? (size_t)count : 0;
+    return count > 0 || (count < 0 && errno == EAGAIN);
+}
+
+static bool has(const char *text, size_t length, const char *what) {
+    return memmem(text, length, what, strlen(what)) != NULL;
+}
+
+static void play_upstream(scene *self) {
+    if (self->peer < 0) {
+        self->peer = accept(self->upstream, NULL, NULL);
+        self->asked_length = 0;
+    }
+    if (self->peer >= 0 &&
+        !read_some(self->peer, self->asked, &self->asked_length, sizeof(self->asked))) {
+        close_fd(&self->peer);
+    }
+    if (has(self->asked, self->asked_length, "\r\n\r\nabc")) {
+        self->asked_length = 0;
+        (void)send(self->peer, answer, sizeof(answer) - 1, MSG_NOSIGNAL);
+    }
+}
+
+static bool is_answered(const scene *self) {
+    return has(self->heard, self->heard_length, "hello") ||
+           has(self->heard, self->heard_length, "HTTP/1.1 5");
+}
+
+static void connect_client(scene *self) {
+    const char *name, *text;
+    MB_CHECK_EQ_INT(mb_server_listener(self->server, 0, &name, &text), MB_OK);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    address.sin_port = htons((uint16_t)atoi(strrchr(text, ':') + 1));
+    self->client = socket(AF_INET, SOCK_STREAM, 0);
+    MB_CHECK(connect(self->client, (struct sockaddr *)&address, sizeof(address)) == 0);
+}
+
+/* A request and its answer, or the connection's end. */
+static void exchange(scene *self) {
+    if (self->client < 0) {
+        connect_client(self);
+    }
+    self->heard_length = 0;
+    (void)send(self->client, request, sizeof(request) - 1, MSG_NOSIGNAL);
+    for (int turns = 0; self->client >= 0 && !is_answered(self); turns++) {
+        if (turns == TURNS_MAX) {
+            printf("heard: %.*s\n", (int)self->heard_length, self->heard);
+            MB_FAIL("no answer, and the connection stays");
+        }
+        turn(self);
+        play_upstream(self);
+        if (!read_some(self->client, self->heard, &self->heard_length, sizeof(self->heard))) {
+            close_fd(&self->client);
+        }
+    }
+}
+
+static void drain(scene *self) {
+    mb_server_drain(self->server, 5000000);
+    for (int turns = 0; (mb_server_run(self->server, TURN_US) & MB_RUN_DRAINED) == 0; turns++) {
+        MB_CHECK(turns < TURNS_MAX);
+        play_upstream(self);
+        char rest[256];
+        size_t length = 0;
+        if (self->client >= 0 && !read_some(self->client, rest, &length, sizeof(rest))) {
+            close_fd(&self->client);
+        }
+    }
+}
+
+MB_TEST(any_allocation_may_fail) {
+    bool failed = true;
+    for (size_t n = 1; failed; n++) {
+        scene self;
+        scene_init(&self, n);
+        if (self.server != NULL && apply(&self, "'node_id':''", "'node_id':'a'") >= 0 &&
+            mb_server_start(self.server) == MB_OK) {
+            exchange(&self);
+            (void)apply(&self, "'stat_prefix':'ingress'", "'stat_prefix':'other'");
+            exchange(&self);
+            drain(&self);
+        }
+        failed = self.memory->requests >= n;
+        if (!failed) {
+            MB_CHECK(has(self.heard, self.heard_length, "hello"));
+        }
+        scene_fini(&self);
+    }
+}
