@@ -23,8 +23,6 @@ class Extra:
         self.tasks: list[asyncio.Task[None] | None] = [None, None]
         # What a task that has not begun yet shall await.
         self.unbegun: list[object] = [None, None]
-        # What a task that has not begun yet shall await.
-        self.unbegun: list[object] = [None, None]
         self.resumed = [False, False]
         self.replied = [False, False]
         self.posted: dict[int, Callable[[], object]] = {}

@@ -164,8 +164,6 @@ def gone(stream: Gate, extra: Extra) -> None:
             task.cancel("the stream has ended")
     for awaitable in extra.unbegun:
         _close(awaitable)  # its task ends before its first step
-    for awaitable in extra.unbegun:
-        _close(awaitable)  # its task ends before its first step
 
 
 def check_thread(worker: Worker, what: str) -> None:
