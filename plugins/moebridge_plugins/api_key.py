@@ -104,8 +104,6 @@ class ApiKey(mb.HttpFilter):
         """Checks the key."""
         config, request = self.config, stream.request
         presented = self._take(request)
-        if config.tenant_header:
-            request.headers.remove(config.tenant_header)
         if presented is None:
             return self._refuse(stream, 401, "missing_key", "An API key is needed.")
         key = self._find(presented)
@@ -114,6 +112,7 @@ class ApiKey(mb.HttpFilter):
         if not key.allows(request.method, request.path.partition("?")[0]):
             return self._refuse(stream, 403, "forbidden", "The API key is not for this request.")
         if config.tenant_header:
+            # In place of whatever the client sent.
             request.headers[config.tenant_header] = key.tenant
         stream.metadata.set(SPACE, "tenant", key.tenant)
         if config.reroute:

@@ -61,10 +61,14 @@ class BodyScan(mb.HttpFilter):
 
     def on_load(self) -> None:
         """Defines the counter."""
+        self.prepare()
+        self._matches = self.counter("matches")
+
+    def prepare(self) -> None:
+        """Looks at the pattern."""
         self._pattern = self.config.pattern.encode()
         self._keep = len(self._pattern) - 1
         self._overlaps = overlaps_itself(self._pattern)
-        self._matches = self.counter("matches")
 
     def on_request_body(self, stream: mb.Stream, data: mb.Buffer) -> None:
         """Counts in a piece of the request."""

@@ -15,7 +15,7 @@ KEYS = {"k1": "ann", "k2": {"tenant": "bob", "methods": ["GET"], "paths": ["/v1/
 
 def test_known_key_passes_and_is_taken_off(make_proxy: ProxyMaker, upstream: Upstream) -> None:
     address = make_proxy(ApiKey(keys=KEYS)).addresses["main"]
-    response = fetch(address, fields=[("x-api-key", "k1"), ("x-tenant", "root")])
+    response = fetch(address, fields=[("x-api-key", "k1"), ("x-tenant", "root"), ("x-tenant", "r")])
     assert response.status == 200
     assert upstream.requests[0].getall("x-tenant") == ["ann"]
     assert not upstream.requests[0].has("x-api-key")

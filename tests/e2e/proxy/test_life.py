@@ -8,7 +8,6 @@ import asyncio
 import logging
 import socket
 import threading
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -236,14 +235,17 @@ def test_wrong_options_are_refused() -> None:
 
 
 def test_lines_of_the_core_reach_logging(
-    upstream: Upstream, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    upstream: Upstream, caplog: pytest.LogCaptureFixture
 ) -> None:
-    del tmp_path
-    with caplog.at_level(5, logger="moebridge"):
-        proxy = simple(upstream)
-        proxy.start()
-        with RawClient(proxy.addresses["main"]) as client:
-            client.send(b"BAD\r\n\r\n")
-            client.read_to_end()
-        proxy.stop()
-    assert any(record.name == "moebridge.proxy" for record in caplog.records)
+    for level in (logging.DEBUG, logging.INFO):
+        caplog.clear()
+        with caplog.at_level(level, logger="moebridge"):
+            proxy = simple(upstream)
+            proxy.start()
+            with RawClient(proxy.addresses["main"]) as client:
+                client.send(b"BAD\r\n\r\n")
+                client.read_to_end()
+            proxy.stop()
+        lines = [(r.name, r.levelno) for r in caplog.records if "refused" in r.getMessage()]
+        # Below the level of the logger they are not even made.
+        assert lines == ([("moebridge.http", logging.DEBUG)] if level == logging.DEBUG else [])
