@@ -11,10 +11,10 @@ from pathlib import Path
 
 from moebridge import config as configuration
 from moebridge import logs
+from moebridge._checker import Checker
 from moebridge._core_api import ffi, lib
 from moebridge._paths import CommandPaths
 from moebridge._plan import Plan
-from moebridge._server import Server
 from moebridge.config import HttpFilter
 from moebridge.config.lower_native import NATIVE_FILTERS
 from moebridge.errors import ConfigError, Error, Fault
@@ -89,11 +89,11 @@ def validate(args: argparse.Namespace) -> int:
     """`moebridge validate`: loads everything, filters' on_load too; binds and starts nothing."""
     plan = plan_config(args.config)
     logs.to_stderr(logging.WARNING)
-    server = Server(log_level=logs.OFF)
+    checker = Checker()
     try:
-        plan.check(server)
+        plan.check(checker)
     finally:
-        server.close(timeout_s=0)
+        checker.close()
     listeners, clusters, places = plan.counts
     counts = f"listeners: {listeners}, clusters: {clusters}, filters: {places}"
     sys.stdout.write(f"{args.config}: valid ({counts})\n")

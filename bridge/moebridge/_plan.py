@@ -23,6 +23,7 @@ from moebridge.filter import HttpFilter
 from moebridge.filter_load import FilterLoader, in_one_line
 
 if TYPE_CHECKING:
+    from moebridge._checker import Checker
     from moebridge._dispatch import Place
     from moebridge._server import Server
 
@@ -193,7 +194,7 @@ class Plan:
 
     # -- on the worker's thread ------------------------------------------------------------------
 
-    def load(self, server: Server) -> tuple[bytes, list[Place]]:
+    def load(self, server: Server | Checker) -> tuple[bytes, list[Place]]:
         """Registers the objects: on_load runs.
 
         Returns:
@@ -218,7 +219,7 @@ class Plan:
             raise
         return _encoder.encode(self._config), fresh
 
-    def _load(self, server: Server, made: Made) -> Place:
+    def _load(self, server: Server | Checker, made: Made) -> Place:
         options, kind = made.options, type(made.filter).__name__
         if made.filter._place is not None:
             raise FilterError(
@@ -236,18 +237,16 @@ class Plan:
             what = f"on_load of {kind} raised {in_one_line(cause)}"
             raise ConfigError([(made.path, what)], file=self.file) from cause
 
-    def check(self, server: Server) -> None:
+    def check(self, checker: Checker) -> None:
         """Does all that `load` and the core do with it, and takes it back; nothing is bound.
 
         Raises:
             ConfigError: what is wrong.
             FilterError: an object serves elsewhere already.
         """
-        document, fresh = self.load(server)
+        document, fresh = self.load(checker)
         try:
-            check = getattr(server, "check", None)
-            if check is not None:
-                check(document)
+            checker.check(document)
         except ConfigError as error:
             raise self.located(error) from None
         finally:
@@ -267,7 +266,7 @@ class Plan:
         return ConfigError(faults, file=self.file)
 
 
-def _kept(server: Server, made: HttpFilter) -> Place | None:
+def _kept(server: Server | Checker, made: HttpFilter) -> Place | None:
     """The place that an object has since an earlier configuration of the same proxy."""
     place = made._place
     if place is None or place.worker is not server.worker:

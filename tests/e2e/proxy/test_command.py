@@ -272,6 +272,17 @@ def test_valid_file_is_one_line_and_exit_0(folder: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("command", ["run", "validate"])
+def test_what_only_the_core_can_judge(folder: Path, command: str) -> None:
+    path = write(folder)
+    text = path.read_text().replace("{prefix: /partner}", 'safe_regex: {regex: "/(a"}')
+    path.write_text(text.replace("- match: safe_regex", "- match:\n                  safe_regex"))
+    done = run_command(command, "-c", "envoy.yaml", cwd=folder)
+    route = f"{MANAGER}.route_config.virtual_hosts[0].routes[0]"
+    assert done.stderr.startswith(f"envoy.yaml: {route}.match."), done.stderr
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+
+
 def test_port_in_use_names_the_place(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
