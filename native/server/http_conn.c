@@ -66,9 +66,7 @@ static void on_close(void *owner, mb_conn *conn, mb_close_reason reason) {
     mb_loop_cancel(&hc->reset_task);
     mb_list_remove(&hc->node);
     ingress->conn_count--;
-    if (ingress->listener != NULL) {
-        mb_listener_release(ingress->listener);
-    }
+    mb_listener_release(ingress->listener);
     hc->codec->vtable->free(hc->codec);
     mb_conn_free(conn);
     ingress->worker->allocator->free(ingress->worker->allocator->ctx, hc, sizeof(*hc));

@@ -13,9 +13,10 @@ static void on_accept(void *owner, mb_listener *listener, int fd, const mb_addre
 }
 
 /* Envoy's name of a listener's statistics: the address with '_' for ':'. */
-static int define_metrics(mb_ingress *ingress) {
+int mb_ingress_metrics(const mb_ingress *ingress, const mb_listener_config *config,
+                       mb_http_metrics *out) {
     char text[MB_ADDRESS_TEXT_BYTES];
-    mb_slice listener = ingress->config->stat_prefix;
+    mb_slice listener = config->stat_prefix;
     if (listener.len == 0) {
         size_t len = strlen(ingress->address);
         for (size_t i = 0; i < len; i++) {
@@ -23,29 +24,38 @@ static int define_metrics(mb_ingress *ingress) {
         }
         listener = (mb_slice){text, len};
     }
-    return mb_http_metrics_define(ingress->worker->stats, ingress->config->hcm.stat_prefix,
-                                  listener, &ingress->metrics);
+    return mb_http_metrics_define(ingress->worker->stats, config->hcm.stat_prefix, listener, out);
 }
 
 bool mb_ingress_same_address(const mb_ingress *ingress, const mb_listener_config *config) {
     return mb_address_equal(&ingress->config->address, &config->address);
 }
 
-int mb_ingress_configure(mb_ingress *ingress, mb_snapshot *snapshot,
-                         const mb_listener_config *config) {
+static void move_gauge(mb_metric *from, mb_metric *to, uint32_t amount) {
+    mb_metric_add(from, -(int64_t)amount);
+    mb_metric_add(to, amount);
+}
+
+/* What is there now is counted under the new names, where its end will be counted too. */
+static void rename_metrics(mb_ingress *ingress, const mb_http_metrics *to) {
+    const mb_http_metrics *from = &ingress->metrics;
+    uint32_t streams = 0;
+    MB_LIST_FOREACH(&ingress->conns, node) {
+        streams += MB_LIST_ENTRY(node, mb_http_conn, node)->stream_count;
+    }
+    move_gauge(from->cx_active, to->cx_active, ingress->conn_count);
+    move_gauge(from->listener_cx_active, to->listener_cx_active, ingress->conn_count);
+    move_gauge(from->rq_active, to->rq_active, streams);
+    ingress->metrics = *to;
+}
+
+void mb_ingress_configure(mb_ingress *ingress, mb_snapshot *snapshot,
+                          const mb_listener_config *config, const mb_http_metrics *metrics) {
     mb_snapshot *before = ingress->snapshot;
-    const mb_listener_config *config_before = ingress->config;
     ingress->snapshot = mb_snapshot_ref(snapshot);
     ingress->config = config;
-    int rc = define_metrics(ingress);
-    if (rc < 0) {
-        ingress->snapshot = before;
-        ingress->config = config_before;
-        mb_snapshot_unref(snapshot);
-        return rc;
-    }
+    rename_metrics(ingress, metrics);
     mb_snapshot_unref(before);
-    return MB_OK;
 }
 
 mb_ingress *mb_ingress_new(struct mb_server *server, mb_worker *worker, mb_snapshot *snapshot,
@@ -73,7 +83,7 @@ mb_ingress *mb_ingress_new(struct mb_server *server, mb_worker *worker, mb_snaps
     }
     size_t len = mb_address_text(mb_listener_address(ingress->listener), ingress->address);
     ingress->address[len] = '\0';
-    if (define_metrics(ingress) < 0) {
+    if (mb_ingress_metrics(ingress, config, &ingress->metrics) < 0) {
         *error = ENOMEM;
         mb_listener_free(ingress->listener);
         goto failed;

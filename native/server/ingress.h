@@ -32,7 +32,7 @@ typedef struct mb_ingress {
     mb_worker *worker;
     char *name;                              /* NUL-terminated, owned */
     char address[MB_ADDRESS_TEXT_BYTES + 1]; /* with the real port, NUL-terminated */
-    mb_listener *listener;                   /* NULL once stopped */
+    mb_listener *listener;                   /* stopped once draining */
     mb_snapshot *snapshot;                   /* one reference; `config` points into it */
     const mb_listener_config *config;
     mb_list conns; /* of mb_http_conn */
@@ -45,9 +45,12 @@ typedef struct mb_ingress {
 mb_ingress *mb_ingress_new(struct mb_server *server, mb_worker *worker, mb_snapshot *snapshot,
                            const mb_listener_config *config, int *error);
 void mb_ingress_unref(mb_ingress *ingress);
-/* Takes the configuration of a newer snapshot. */
-int mb_ingress_configure(mb_ingress *ingress, mb_snapshot *snapshot,
-                         const mb_listener_config *config);
+/* The statistics under the names that a configuration gives them. MB_OK, MB_ENOMEM, MB_EINVAL. */
+int mb_ingress_metrics(const mb_ingress *ingress, const mb_listener_config *config,
+                       mb_http_metrics *out);
+/* Takes the configuration of a newer snapshot; `metrics` as found for it. */
+void mb_ingress_configure(mb_ingress *ingress, mb_snapshot *snapshot,
+                          const mb_listener_config *config, const mb_http_metrics *metrics);
 /* Stops accepting; connections end after their present stream. */
 void mb_ingress_drain(mb_ingress *ingress);
 /* Ends all connections at once. */

@@ -10,11 +10,11 @@
 
 #define MAX_FAULT_BYTES (1024u * 1024u)
 
-/* Which ingress serves each listener of the new configuration. */
+/* Which ingress serves a listener of the new configuration. */
 typedef struct listener_plan {
-    mb_ingress **ingresses; /* one a listener of the snapshot */
-    bool *is_new;
-    uint32_t count;
+    mb_ingress *ingress;
+    bool is_new;
+    mb_http_metrics metrics; /* where it is not new */
 } listener_plan;
 
 void mb_text_free(char *text) {
@@ -71,11 +71,8 @@ static int plan_listener(mb_server *server, mb_snapshot *snapshot, uint32_t i, l
     const mb_listener_config *config = &snapshot->listeners[i];
     mb_ingress *ingress = find_ingress(server, config);
     if (ingress != NULL) {
-        mb_http_metrics probe; /* so that nothing can fail later */
-        plan->ingresses[i] = ingress;
-        return mb_http_metrics_define(
-            server->worker.stats, config->hcm.stat_prefix,
-            config->stat_prefix.len > 0 ? config->stat_prefix : MB_SLICE_LIT("-"), &probe);
+        plan->ingress = ingress;
+        return mb_ingress_metrics(ingress, config, &plan->metrics);
     }
     int error = 0;
     ingress = mb_ingress_new(server, &server->worker, snapshot, config, &error);
@@ -86,31 +83,31 @@ static int plan_listener(mb_server *server, mb_snapshot *snapshot, uint32_t i, l
                        address, strerror(error));
         return MB_ECONFIG;
     }
-    plan->ingresses[i] = ingress;
-    plan->is_new[i] = true;
-    return MB_OK;
+    plan->ingress = ingress;
+    plan->is_new = true;
+    /* Nobody is accepted before the next turn, so it is not too early. */
+    bool starts = server->started && !server->is_draining;
+    return starts ? mb_listener_start(ingress->listener) : MB_OK;
 }
 
-static void drop_new(listener_plan *plan) {
-    for (uint32_t i = 0; i < plan->count; i++) {
-        if (plan->is_new[i]) {
-            mb_ingress_unref(plan->ingresses[i]);
+static void drop_new(const listener_plan *plans, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        if (plans[i].is_new) {
+            mb_ingress_unref(plans[i].ingress);
         }
     }
 }
 
 /* From here on nothing fails. */
-static void commit(mb_server *server, mb_snapshot *snapshot, const listener_plan *plan) {
+static void commit(mb_server *server, mb_snapshot *snapshot, const listener_plan *plans) {
     mb_list before;
     mb_list_init(&before);
     mb_list_splice(&before, &server->ingresses);
-    for (uint32_t i = 0; i < plan->count; i++) {
-        mb_ingress *ingress = plan->ingresses[i];
-        if (!plan->is_new[i]) {
+    for (uint32_t i = 0; i < snapshot->listener_count; i++) {
+        mb_ingress *ingress = plans[i].ingress;
+        if (!plans[i].is_new) {
             mb_list_remove(&ingress->node);
-            mb_ingress_configure(ingress, snapshot, &snapshot->listeners[i]);
-        } else if (server->started) {
-            mb_listener_start(ingress->listener);
+            mb_ingress_configure(ingress, snapshot, &snapshot->listeners[i], &plans[i].metrics);
         }
         mb_list_push_back(&server->ingresses, &ingress->node);
     }
@@ -130,8 +127,7 @@ static mb_config_modules modules_of(const mb_server *server) {
 }
 
 static int apply(mb_server *server, mb_slice document, mb_text *faults) {
-    const mb_config_modules modules = {
-        .native = server->native, .added = server->added, .added_count = server->added_count};
+    const mb_config_modules modules = modules_of(server);
     mb_snapshot *snapshot;
     int rc =
         mb_config_build(&server->worker, &modules, server->snapshot, document, &snapshot, faults);
@@ -139,25 +135,23 @@ static int apply(mb_server *server, mb_slice document, mb_text *faults) {
         return rc;
     }
     uint32_t count = snapshot->listener_count;
-    size_t bytes = count * (sizeof(mb_ingress *) + sizeof(bool)) + 1;
-    mb_ingress **ingresses = mb_zalloc(server->allocator, bytes);
-    if (ingresses == NULL) {
+    size_t bytes = count * sizeof(listener_plan) + 1; /* there may be no listener */
+    listener_plan *plans = mb_zalloc(server->allocator, bytes);
+    if (plans == NULL) {
         mb_snapshot_unref(snapshot);
         return MB_ENOMEM;
     }
-    listener_plan plan = {
-        .ingresses = ingresses, .is_new = (bool *)(ingresses + count), .count = count};
     rc = open_logs(server, snapshot, faults);
     for (uint32_t i = 0; i < count && rc >= 0; i++) {
-        rc = plan_listener(server, snapshot, i, &plan, faults);
+        rc = plan_listener(server, snapshot, i, &plans[i], faults);
     }
     if (rc < 0) {
-        drop_new(&plan);
+        drop_new(plans, count);
         mb_snapshot_unref(snapshot);
     } else {
-        commit(server, snapshot, &plan);
+        commit(server, snapshot, plans);
     }
-    mb_free(server->allocator, ingresses, bytes);
+    mb_free(server->allocator, plans, bytes);
     return rc;
 }
 

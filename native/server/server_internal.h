@@ -11,10 +11,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-struct mb_watch; /* server_apply.c: a copy that mb_text_free frees. MB_OK or MB_ENOMEM. */
-int mb__server_text_out(mb_slice text, char **out);
-
-/* watch.c */
+struct mb_watch; /* watch.c */
 
 typedef struct mb_watches {
     struct mb_watch **by_fd; /* index: descriptor */

@@ -6,7 +6,6 @@ import contextlib
 import socket
 
 import pytest
-
 from tests.e2e.protocol.conftest import CoreMaker
 from tests.e2e.support.client import RawClient
 from tests.e2e.support.core import Core

@@ -14,8 +14,8 @@ def test_body_behind_a_head_beyond_the_watermark_is_read_on(
     make_core: CoreMaker, upstream: Upstream
 ) -> None:
     """The head alone fills the upstream's queue, so reading stops with the body in the input."""
-    limit = {"per_connection_buffer_limit_bytes": 8192}
-    core = make_core([cluster(upstream.address, **limit)], listener=limit)
+    small = cluster(upstream.address, per_connection_buffer_limit_bytes=8192)
+    core = make_core([small], listener={"per_connection_buffer_limit_bytes": 8192})
     body = b"b" * 300_000
     fields = [(f"x-{i}", "v" * 1000) for i in range(40)]
     with RawClient(core.address) as client:

@@ -191,3 +191,20 @@ MB_TEST(any_allocation_may_fail) {
         scene_fini(&self);
     }
 }
+
+MB_TEST(a_listener_that_comes_while_draining_accepts_nobody) {
+    scene self;
+    scene_init(&self, 0);
+    MB_CHECK_EQ_INT(apply(&self, "'node_id':''", "'node_id':'a'"), MB_OK);
+    MB_CHECK_EQ_INT(mb_server_start(self.server), MB_OK);
+    mb_server_drain(self.server, 5000000);
+    MB_CHECK_EQ_INT(apply(&self, "'name':'main'", "'name':'second'"), MB_OK);
+    connect_client(&self);
+    (void)send(self.client, request, sizeof(request) - 1, MSG_NOSIGNAL);
+    for (int turns = 0; turns < 20; turns++) {
+        turn(&self);
+    }
+    MB_CHECK(read_some(self.client, self.heard, &self.heard_length, sizeof(self.heard)));
+    MB_CHECK_EQ_INT(self.heard_length, 0); /* not even 100 Continue */
+    scene_fini(&self);
+}
