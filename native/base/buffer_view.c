@@ -125,6 +125,7 @@ int mb_buffer_retain_all(mb_buffer *buffer, mb_slice *out, mb_lease **lease) {
     if (result != MB_OK) {
         return result;
     }
+    buffer->pool->bytes_copied += copied;
     mb_slab *slab = buffer->count > 0 ? buffer->segments[buffer->first].slab : NULL;
     result = mb_slab_lease_bytes(buffer->pool, slab, all, out, lease);
     return result < 0 ? result : (result > 0 || copied > 0);

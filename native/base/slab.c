@@ -190,6 +190,7 @@ int mb_slab_lease_bytes(mb_slab_pool *pool, mb_slab *slab, mb_slice bytes, mb_sl
             }
             fresh->copy_bytes = bytes.len;
             memcpy(fresh->copy, bytes.ptr, bytes.len);
+            pool->bytes_copied += bytes.len;
             bytes.ptr = fresh->copy;
         }
     }
@@ -320,5 +321,6 @@ void mb_slab_pool_stats(const mb_slab_pool *pool, mb_slab_stats *out) {
         .free_large = pool->free_large_count,
         .leases = pool->leases,
         .leased_bytes = pool->leased_bytes,
+        .bytes_copied = pool->bytes_copied,
     };
 }

@@ -55,6 +55,7 @@ struct mb_slab_pool {
     uint64_t live_small, live_large; /* slabs with references; large counts huge ones too */
     uint64_t leases;                 /* lease objects out, those not collected yet included */
     uint64_t leased_bytes;           /* capacity of the slabs that leases pin */
+    uint64_t bytes_copied;           /* statistic: bytes of bodies that filters had copied */
     /* The worker as uintptr_t of its pthread_t; 0 while no thread is. */
     _Atomic uintptr_t owner;
     _Atomic(mb_lease *) returned; /* stack of what other threads gave back */
@@ -128,6 +129,7 @@ typedef struct mb_slab_stats {
     uint64_t free_small, free_large; /* kept for reuse */
     uint64_t leases;                 /* out now */
     uint64_t leased_bytes;           /* capacity they pin */
+    uint64_t bytes_copied;           /* since the beginning, for filters */
 } mb_slab_stats;
 void mb_slab_pool_stats(const mb_slab_pool *pool, mb_slab_stats *out);
 

@@ -374,6 +374,25 @@ static void log_line(mb_worker *worker, mb_log_level level, mb_slice component, 
     }
 }
 
+/* -- bodies: what filters have copied is counted ---------------------------------------------- */
+ */
+
+static size_t buffer_copy_out(const mb_buffer *buffer, size_t offset, char *out, size_t length) {
+    size_t copied = mb_buffer_copy_out(buffer, offset, out, length);
+    buffer->pool->bytes_copied += copied;
+    return copied;
+}
+
+static int buffer_append(mb_buffer *buffer, mb_slice bytes) {
+    buffer->pool->bytes_copied += bytes.len;
+    return mb_buffer_append(buffer, bytes);
+}
+
+static int buffer_prepend(mb_buffer *buffer, mb_slice bytes) {
+    buffer->pool->bytes_copied += bytes.len;
+    return mb_buffer_prepend(buffer, bytes);
+}
+
 const mb_host mb_host_functions = {
     .abi_version = MB_ABI_VERSION,
     .struct_size = sizeof(mb_host),
@@ -387,9 +406,9 @@ const mb_host mb_host_functions = {
     .buffer_slices = mb_buffer_slices,
     .buffer_find = mb_buffer_find,
     .buffer_count = mb_buffer_count,
-    .buffer_copy_out = mb_buffer_copy_out,
-    .buffer_append = mb_buffer_append,
-    .buffer_prepend = mb_buffer_prepend,
+    .buffer_copy_out = buffer_copy_out,
+    .buffer_append = buffer_append,
+    .buffer_prepend = buffer_prepend,
     .buffer_drain = mb_buffer_drain,
     .buffer_retain = mb_buffer_retain,
     .buffer_retain_all = mb_buffer_retain_all,

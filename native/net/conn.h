@@ -63,7 +63,6 @@ typedef struct mb_net {
     mb_slab_pool *slabs;
     uint32_t read_budget_bytes;  /* per connection and turn */
     mb_slab *bulk;               /* what connections that fill large reads share; may be NULL */
-    uint64_t bytes_copied;       /* statistic: moved between buffers by copying */
     uint64_t connections_opened; /* accepted and outgoing, those that failed included */
     uint64_t connections_active; /* not closed yet */
     uint64_t connects_failed;    /* timeouts included */

@@ -16,7 +16,7 @@ static void refresh(mb_server *server) {
     mb_slab_pool_stats(server->worker.slabs, &slabs);
     mb_metric_set(server->slab_leases, slabs.leases);
     mb_metric_set(server->loop_iterations, mb_loop_turns(server->worker.loop));
-    mb_metric_set(server->bytes_copied, server->worker.net.bytes_copied);
+    mb_metric_set(server->bytes_copied, slabs.bytes_copied);
 }
 
 /* -- msgpack ----------------------------------------------------------------------------------- */
