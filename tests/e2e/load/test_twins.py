@@ -317,7 +317,7 @@ class ResetFirst(mb.HttpFilter):
         self.coroutines.append(weakref.ref(coroutine))
         return coroutine
 
-    async def work(self, stream: mb.Stream, state: object) -> None:
+    async def work(self, *_held: object) -> None:
         raise AssertionError("must not run")
 
 
