@@ -375,7 +375,6 @@ static void log_line(mb_worker *worker, mb_log_level level, mb_slice component, 
 }
 
 /* -- bodies: what filters have copied is counted ---------------------------------------------- */
- */
 
 static size_t buffer_copy_out(const mb_buffer *buffer, size_t offset, char *out, size_t length) {
     size_t copied = mb_buffer_copy_out(buffer, offset, out, length);
