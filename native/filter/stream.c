@@ -113,8 +113,9 @@ mb_stream *mb_stream_new(mb_worker *worker, const mb_chain *chain, const mb_stre
         return NULL;
     }
     for (int direction = MB_REQUEST; direction <= MB_RESPONSE; direction++) {
-        mb_headers_init(&stream->headers[direction], &stream->arena);
-        mb_headers_init(&stream->trailers[direction], &stream->arena);
+        /* They are zero already: mb_stream_free, table_add. */
+        stream->headers[direction].arena = &stream->arena;
+        stream->trailers[direction].arena = &stream->arena;
         mb_buffer_init(&stream->head_bytes[direction], worker->slabs);
     }
     mb_buffer_init(&stream->incoming, worker->slabs);

@@ -162,6 +162,16 @@ static mb_field *find_name(const mb_headers *headers, uint32_t token, mb_slice n
     return NULL;
 }
 
+/* Whether a field that has no token comes again behind. */
+static bool is_repeated(const mb_headers *headers, const mb_field *field) {
+    for (const mb_field *at = field + 1; at < headers->fields + headers->count; at++) {
+        if (at->token == MB_TOKEN_NONE && mb_slice_equal(at->name, field->name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* One value in the place of the first; the value is borrowed. */
 static int replace(mb_headers *headers, uint32_t token, mb_slice name, mb_slice value) {
     mb_field *field = find_name(headers, token, name);
@@ -174,7 +184,7 @@ static int replace(mb_headers *headers, uint32_t token, mb_slice name, mb_slice 
     }
     headers->byte_count += (uint32_t)value.len - (uint32_t)field->value.len;
     field->value = value;
-    if (token == MB_TOKEN_NONE || field->next != 0) {
+    if (token == MB_TOKEN_NONE ? is_repeated(headers, field) : field->next != 0) {
         /* Comparing with `keep` works since nothing before the first one moves. */
         mb_headers_remove_if(headers, matches, &(match){token, field->name, field});
     }
@@ -255,16 +265,15 @@ static bool is_pseudo(mb_slice name) {
     return mb_pseudo_find(name) != MB_PSEUDO_COUNT;
 }
 
-static int check_field(const mb_headers *headers, mb_slice name, mb_slice value) {
+/* A name that is a token's is a good one. */
+static int check_field(const mb_headers *headers, uint32_t token, mb_slice name, mb_slice value) {
     if (headers->immutable) {
         return MB_EPHASE;
     }
-    if (is_pseudo(name)) {
-        return MB_OK;
+    if (token == MB_TOKEN_NONE && (name.len == 0 || !mb_http_is_all(name, MB_CHAR_LOWER_TOKEN))) {
+        return MB_EINVAL;
     }
-    return name.len > 0 && mb_http_is_all(name, MB_CHAR_LOWER_TOKEN) && mb_http_is_value(value)
-               ? MB_OK
-               : MB_EINVAL;
+    return mb_http_is_value(value) ? MB_OK : MB_EINVAL;
 }
 
 size_t mb_headers_count(const mb_headers *headers) {
@@ -337,31 +346,33 @@ static int keep_copies(mb_headers *headers, uint32_t token, mb_slice *name, mb_s
 }
 
 int mb_headers_set(mb_headers *headers, mb_slice name, mb_slice value) {
+    mb_pseudo pseudo = mb_pseudo_find(name);
     uint32_t token = mb_token_find(name);
-    int rc = check_field(headers, name, value);
+    int rc;
 
+    if (pseudo != MB_PSEUDO_COUNT) {
+        return headers->immutable ? MB_EPHASE : set_pseudo(headers, pseudo, value);
+    }
+    rc = check_field(headers, token, name, value);
     if (rc != MB_OK) {
         return rc;
-    }
-    if (is_pseudo(name)) {
-        return set_pseudo(headers, mb_pseudo_find(name), value);
     }
     rc = keep_copies(headers, token, &name, &value);
     return rc != MB_OK ? rc : replace(headers, token, name, value);
 }
 
 int mb_headers_add(mb_headers *headers, mb_slice name, mb_slice value) {
+    mb_pseudo pseudo = mb_pseudo_find(name);
     uint32_t token = mb_token_find(name);
-    int rc = check_field(headers, name, value);
+    int rc;
 
+    if (pseudo != MB_PSEUDO_COUNT && !headers->immutable) {
+        /* There is one of each. */
+        return headers->pseudo[pseudo].ptr != NULL ? MB_EINVAL : set_pseudo(headers, pseudo, value);
+    }
+    rc = check_field(headers, token, name, value);
     if (rc != MB_OK) {
         return rc;
-    }
-    if (is_pseudo(name)) {
-        mb_pseudo which = mb_pseudo_find(name);
-
-        /* There is one of each. */
-        return headers->pseudo[which].ptr != NULL ? MB_EINVAL : set_pseudo(headers, which, value);
     }
     rc = keep_copies(headers, token, &name, &value);
     return rc != MB_OK ? rc : mb_headers_append_raw(headers, token, name, value);
