@@ -164,12 +164,26 @@ cdef extern from "_trampoline.h" nogil:
         mbpy_worker *worker
         PyObject *object
 
+    ctypedef struct PyMemberDef:
+        const char *name
+        int type
+        Py_ssize_t offset
+        int flags
+
+    int T_OBJECT_EX
+    int READONLY
+
+    int mbpy_add_member(object, PyMemberDef *) except -1
     void mbpy_module_fill(mbpy_worker *, mb_module *)
     void mbpy_worker_init(mbpy_worker *)
     void mbpy_worker_flush(mbpy_worker *)
     int mbpy_worker_run(mbpy_worker *, int64_t)
     void mbpy_worker_close(mbpy_worker *)
     int mbpy_worker_apply(mbpy_worker *, const char *, size_t, char **)
+
+
+cdef enum:
+    POOL_MAX = 1024
 
 
 cdef class Worker:
@@ -181,7 +195,8 @@ cdef class Worker:
     cdef public set outstanding       # tasks that outlive their stream; drain waits for them
     cdef readonly list places         # Place by index, None where it is free
     cdef bytes error                  # text of the last refused config_new
-    cdef list pool                    # Streams to be used again
+    cdef PyObject *pool[POOL_MAX]     # Streams to be used again, one reference each
+    cdef int pooled                   # how many
     cdef int check_open(self) except -1
 
 
@@ -267,6 +282,7 @@ cdef class Headers:
     cdef mb_headers *change(self) except NULL
     cdef bint of_request(self) noexcept
     cdef int get_slice(self, object name, mb_slice *out, str what) except -1
+    cdef int store(self, mb_headers *map_, mb_slice name, mb_slice value, bint add) noexcept
     cdef int put(self, object name, mb_slice value, object shown, str what, bint add) except -1
     cdef list all_of(self, object name, bint raw)
     cdef list listed(self, bint names, bint values, bint raw)

@@ -54,8 +54,6 @@ DATA_GONE = ("the data of a body hook was used after the hook had returned: keep
              "memoryview(data)")
 PSEUDO_NAMES = (b":method", b":path", b":authority", b":scheme", b":status")
 INFO_ROUTE_NAME = 8
-cdef enum:
-    POOL_MAX = 1024
 
 include "_dispatch_buffer.pxi"
 include "_dispatch_headers.pxi"

@@ -62,6 +62,28 @@ cdef inline int name_open(object given, Name *out, bint of_request, str what) ex
                       <size_t>PyUnicode_GET_LENGTH(given), out, of_request)
 
 
+cdef inline int name_as_given(object given, mb_slice *out, str what) except -1:
+    """As name_open, but not lower-case yet: nearly all names are, and the core tells."""
+    if not PyUnicode_Check(given):
+        return wrong_name(given, what)
+    if PyUnicode_KIND(given) != PyUnicode_1BYTE_KIND:
+        return 0
+    out.ptr = <const char *>PyUnicode_1BYTE_DATA(given)
+    out.len = <size_t>PyUnicode_GET_LENGTH(given)
+    return out.len != 0 and out.ptr[0] != b":"
+
+
+cdef inline bint is_host(mb_slice name) noexcept:
+    return name.len == 4 and memcmp(name.ptr, b"host", 4) == 0
+
+
+cdef bint has_upper(mb_slice name) noexcept:
+    for i in range(name.len):
+        if b"A" <= name.ptr[i] <= b"Z":
+            return True
+    return False
+
+
 cdef int wrong_name(object given, str what) except -1:
     raise TypeError(f"{what}: a header's name is str, not {type(given).__name__}")
 
@@ -149,27 +171,40 @@ cdef class Headers:
     cdef int get_slice(self, object name, mb_slice *out, str what) except -1:
         """Finds the first value: 1 found, 0 not."""
         cdef mb_headers *map_ = NULL
+        cdef mb_slice given
         cdef Name wanted
-        cdef int rc = MB_ENOTFOUND
+        cdef int rc
         self.resolve(&map_)
-        if name_open(name, &wanted, self.of_request(), what):
-            if map_ is not NULL:
-                rc = (<Gate>self.gate).w.host.headers_get(map_, wanted.c, 0, out)
+        if not name_as_given(name, &given, what) or map_ is NULL:
+            return 0
+        if is_host(given) and self.of_request():
+            given = AUTHORITY
+        rc = (<Gate>self.gate).w.host.headers_get(map_, given, 0, out)
+        if rc <= 0 and has_upper(given):
+            name_open(name, &wanted, self.of_request(), what)
+            rc = (<Gate>self.gate).w.host.headers_get(map_, wanted.c, 0, out)
             name_free(&wanted)
         return 1 if rc > 0 else 0
 
+    cdef int store(self, mb_headers *map_, mb_slice name, mb_slice value, bint add) noexcept:
+        if add and name.ptr != AUTHORITY.ptr:
+            return (<Gate>self.gate).w.host.headers_add(map_, name, value)
+        return (<Gate>self.gate).w.host.headers_set(map_, name, value)
+
     cdef int put(self, object name, mb_slice value, object shown, str what, bint add) except -1:
         cdef mb_headers *map_ = self.change()
-        cdef const mb_host *host = (<Gate>self.gate).w.host
+        cdef mb_slice given
         cdef Name wanted
         cdef int rc
-        if not name_open(name, &wanted, self.of_request(), what):
+        if not name_as_given(name, &given, what):
             no_such_name(what, name)
-        if add and wanted.c.ptr != AUTHORITY.ptr:
-            rc = host.headers_add(map_, wanted.c, value)
-        else:
-            rc = host.headers_set(map_, wanted.c, value)
-        name_free(&wanted)
+        if is_host(given) and self.of_request():
+            given = AUTHORITY
+        rc = self.store(map_, given, value, add)
+        if rc == MB_EINVAL and has_upper(given):
+            name_open(name, &wanted, self.of_request(), what)
+            rc = self.store(map_, wanted.c, value, add)
+            name_free(&wanted)
         if rc < 0:
             field_refused(rc, what, name, shown)
         return 0

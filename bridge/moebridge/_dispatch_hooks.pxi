@@ -34,10 +34,15 @@ cdef inline Stream stream_of(mb_filter *f, Place place):
     if slot[0] is not NULL:
         s = <Stream>slot[0]
     else:
-        s = place.worker.pool.pop() if place.worker.pool else Stream.__new__(Stream)
+        if place.worker.pooled > 0:
+            place.worker.pooled -= 1
+            slot[0] = place.worker.pool[place.worker.pooled]   # with its reference
+            s = <Stream>slot[0]
+        else:
+            s = Stream.__new__(Stream)
+            Py_INCREF(s)
+            slot[0] = <PyObject *>s
         s.begin(f, place.c.worker)
-        Py_INCREF(s)
-        slot[0] = <PyObject *>s
     if s.place is not place:
         s.place = place
     return s

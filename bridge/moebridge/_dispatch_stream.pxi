@@ -415,13 +415,7 @@ cdef class Message:
             refused(rc, what)
         return 0
 
-    @property
-    def headers(self):
-        return self.fields
-
-    @property
-    def trailers(self):
-        return self.end_fields
+    # headers, trailers: attributes, at the end of this file
 
     @property
     def body(self):
@@ -533,13 +527,7 @@ cdef class Stream(Gate):
         orphan_message(self.req)
         orphan_message(self.resp)
 
-    @property
-    def request(self):
-        return self.req
-
-    @property
-    def response(self):
-        return self.resp
+    # request, response: attributes, at the end of this file
 
     def __repr__(self):
         if self.c is NULL:
@@ -553,7 +541,7 @@ cdef void retire(Stream s):
     cdef PyObject *o = <PyObject *>s
     s.detach()
     # Held by: the variable of the caller, whose reference was the state slot's.
-    if s.frozen is not None or Py_REFCNT(<object>o) > 1 or len(worker.pool) >= POOL_MAX:
+    if s.frozen is not None or Py_REFCNT(<object>o) > 1 or worker.pooled == POOL_MAX:
         return
     if kept(<PyObject *>s.req):
         orphan_message(s.req)
@@ -564,4 +552,38 @@ cdef void retire(Stream s):
         s.resp = Response.__new__(Response)
         fill_message(s.resp, s, 1)
     s.place = None
-    worker.pool.append(s)
+    Py_INCREF(s)
+    worker.pool[worker.pooled] = o
+    worker.pooled += 1
+
+
+# Attributes that are read at each access to a header, as members of the C structure: the
+# interpreter reads those in place (LOAD_ATTR_SLOT), where a property costs it a call.
+
+cdef PyMemberDef members[4]
+
+
+cdef int add_member(int index, object owner, object type_, const char *name,
+                    object value) except -1:
+    """Finds the member in an object by its value: Cython gives no address of one."""
+    cdef size_t at = 0
+    while (<PyObject **><PyObject *>owner)[at] is not <PyObject *>value:
+        at += 1
+    members[index].name = name
+    members[index].type = T_OBJECT_EX
+    members[index].offset = <Py_ssize_t>(at * sizeof(PyObject *))
+    members[index].flags = READONLY
+    mbpy_add_member(type_, &members[index])
+    return 0
+
+
+cdef int add_members() except -1:
+    cdef Stream s = Stream.__new__(Stream)
+    add_member(0, s, Stream, "request", s.req)
+    add_member(1, s, Stream, "response", s.resp)
+    add_member(2, s.req, Message, "headers", s.req.fields)
+    add_member(3, s.req, Message, "trailers", s.req.end_fields)
+    return 0
+
+
+add_members()

@@ -39,7 +39,11 @@ cdef class Worker:
         self.contexts = {}
         self.outstanding = set()
         self.places = []
-        self.pool = []
+
+    def __dealloc__(self):
+        while self.pooled > 0:
+            self.pooled -= 1
+            Py_DECREF(<object>self.pool[self.pooled])
 
     def open(self, size_t server, size_t worker):
         """Takes the core's objects (mb_server, mb_worker) and defines the bridge's counters."""

@@ -265,3 +265,12 @@ int mbpy_worker_apply(mbpy_worker *worker, const char *document, size_t length, 
     regain_gil(worker);
     return result;
 }
+
+int mbpy_add_member(PyObject *type, PyMemberDef *member) {
+    PyTypeObject *to = (PyTypeObject *)type;
+    PyObject *made = PyDescr_NewMember(to, member);
+    int result = made != NULL ? PyDict_SetItemString(to->tp_dict, member->name, made) : -1;
+    Py_XDECREF(made);
+    PyType_Modified(to);
+    return result;
+}

@@ -12,6 +12,7 @@
 
 #include <Python.h>
 #include <moebridge/core.h>
+#include <structmember.h>
 
 enum {
     MBPY_CROSSINGS,
@@ -57,6 +58,8 @@ typedef struct mbpy_place {
 } mbpy_place;
 
 /* Given by _trampoline.c. */
+/* Gives a static type an attribute that is a member of its structure. -1 with an exception. */
+int mbpy_add_member(PyObject *type, PyMemberDef *member);
 void mbpy_module_fill(mbpy_worker *worker, mb_module *out);
 void mbpy_worker_init(mbpy_worker *worker);
 /* Adds the counts to the metrics of the host. Needs no GIL. */
