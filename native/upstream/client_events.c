@@ -141,11 +141,27 @@ static void run_codec(mb_client *client, bool ended) {
     mb__client_settle(client);
 }
 
+/* Bytes that come before a byte of the request has left answer nothing, however well they look:
+ * the request goes to another connection. */
+static void refuse_unasked(mb_client *client) {
+    mb_buffer_clear(&client->conn->in);
+    mb_metric_inc(mb__client_cluster(client)->stats.upstream_cx_protocol_error);
+    client->broken = true;
+    client->in_codec = true;
+    mb__client_fail(client, MB_UPSTREAM_TERMINATED);
+    client->in_codec = false;
+    mb__client_settle(client);
+}
+
 static void on_data(void *owner, mb_conn *conn) {
     mb_client *client = owner;
 
     (void)conn;
-    run_codec(client, client->end_owed);
+    if (client->request != NULL && mb_upstream_unsent(client->request)) {
+        refuse_unasked(client);
+    } else {
+        run_codec(client, client->end_owed);
+    }
 }
 
 static void on_read_end(void *owner, mb_conn *conn) {
