@@ -62,7 +62,7 @@ class Core:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, "ASAN_OPTIONS": "abort_on_error=0:exitcode=99"},
+                env={**os.environ, "ASAN_OPTIONS": "exitcode=99:quarantine_size_mb=4"},
             )
         #: Name of each listener -> "ip:port".
         self.addresses: dict[str, str] = {}
