@@ -59,7 +59,7 @@ static void on_close(void *owner, mb_conn *conn, mb_close_reason reason) {
     mb_metric_add(metrics->cx_rx_bytes, (int64_t)conn->bytes_read);
     mb_metric_add(metrics->cx_tx_bytes, (int64_t)conn->bytes_written);
     mb_loop *loop = ingress->worker->loop;
-    mb_metric_record(metrics->cx_length_ms, (mb_loop_now_us(loop) - hc->opened_us) / 1000);
+    mb_metric_record(metrics->cx_length_ms, mb_loop_now_us(loop) - hc->opened_us);
     mb_loop_disarm(&hc->idle_timer);
     mb_loop_disarm(&hc->head_timer);
     mb_loop_disarm(&hc->duration_timer);

@@ -10,7 +10,7 @@ mb_slice mb__server_http_date(struct mb_server *server) {
     static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                        "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
     uint64_t second = mb_loop_wall_us(server->worker.loop) / 1000000;
-    if (second != server->date_second) {
+    if (second != server->date_second || server->date[0] == '\0') {
         time_t now = (time_t)second;
         struct tm tm;
         gmtime_r(&now, &tm);

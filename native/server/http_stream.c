@@ -250,7 +250,7 @@ static void account(mb_stream *stream, mb_http_conn *hc) {
     const mb_http_metrics *metrics = &hc->ingress->metrics;
     const mb_stream_info *info = &stream->info;
     mb_metric_add(metrics->rq_active, -1);
-    mb_metric_record(metrics->rq_time, (info->end_us - info->start_us) / 1000);
+    mb_metric_record(metrics->rq_time, info->end_us - info->start_us);
     uint32_t class = info->response_code / 100;
     if (class >= 1 && class <= 5) {
         mb_metric_inc(metrics->rq_completed);

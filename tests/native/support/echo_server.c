@@ -117,7 +117,7 @@ static int connect_client(const echo_server *self) {
 }
 
 /* "GET /\nfield: value\n" as a request that ends the connection. */
-static void send_head(int fd, const char *head) {
+static void send_head(echo_server *self, int fd, const char *head) {
     char bytes[8192];
     size_t length = 0;
     bool first = true;
@@ -132,13 +132,23 @@ static void send_head(int fd, const char *head) {
     }
     MB_CHECK(length + 2 < sizeof(bytes));
     memcpy(bytes + length, "\r\n", 2);
-    MB_CHECK_EQ_INT(send(fd, bytes, length + 2, MSG_NOSIGNAL), length + 2);
+    size_t lead = 0;
+    if (self->slow_us > 0) {
+        lead = 4;
+        MB_CHECK_EQ_INT(send(fd, bytes, lead, MSG_NOSIGNAL), lead);
+        for (int turns = 0; turns < 20; turns++) {
+            MB_CHECK(mb_server_run(self->server, 0) >= 0);
+        }
+        mbtest_clock_advance_us(&self->clock, self->slow_us);
+    }
+    length += 2 - lead;
+    MB_CHECK_EQ_INT(send(fd, bytes + lead, length, MSG_NOSIGNAL), length);
 }
 
 void echo_ask(echo_server *self, const char *head) {
     int fd = connect_client(self);
     bool open = true;
-    send_head(fd, head);
+    send_head(self, fd, head);
     self->heard_length = 0;
     for (int turns = 0; open; turns++) {
         MB_CHECK(turns < TURNS_MAX);

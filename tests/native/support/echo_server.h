@@ -14,6 +14,7 @@ typedef struct echo_server {
     mbtest_clock clock;
     mb_server *server;
     const char *from; /* address of the client; NULL: 127.0.0.1 */
+    uint64_t slow_us; /* between the first bytes of a request and the rest */
     uint16_t port;
     char heard[16384]; /* the last answer, whole */
     size_t heard_length;
