@@ -227,6 +227,7 @@ int mb_server_run(mb_server *server, int64_t timeout_us) {
             return MB_EIO;
         }
         mb_slab_pool_collect(server->worker.slabs);
+        mb__server_publish(server);
         if (!mb_list_is_empty(&server->draining)) {
             sweep_draining(server);
         }

@@ -56,4 +56,7 @@ void mb__watches_fini(mb_server *server);
 
 void mb__server_close_all(mb_server *server);
 
+/* stats_dump.c: makes readable for other threads what the worker counts elsewhere. Worker only. */
+void mb__server_publish(mb_server *server);
+
 #endif

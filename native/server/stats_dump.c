@@ -3,20 +3,39 @@
  * that name an instance (stat prefix, cluster, listener, response code) become Envoy's labels.
  * Source: Envoy, "Statistics", tag extraction rules.
  *
- * Thread: any; values are read one by one, so sums over metrics are not of one instant.
+ * Thread: any; values are read one by one, so sums over metrics are not of one instant. What the
+ * worker counts outside of the registry it publishes there itself, after each turn.
  */
+#include "base/alloc.h"
 #include "base/msgpack.h"
 #include "base/slice.h"
 #include "base/text.h"
 #include "server/server_internal.h"
+#include <stdlib.h>
 #include <string.h>
 
-static void refresh(mb_server *server) {
+void mb__server_publish(mb_server *server) {
+    const mb_worker *worker = &server->worker;
     mb_slab_stats slabs;
-    mb_slab_pool_stats(server->worker.slabs, &slabs);
+    mb_slab_pool_stats(worker->slabs, &slabs);
     mb_metric_set(server->slab_leases, slabs.leases);
-    mb_metric_set(server->loop_iterations, mb_loop_turns(server->worker.loop));
+    mb_metric_set(server->loop_iterations, mb_loop_turns(worker->loop));
     mb_metric_set(server->bytes_copied, slabs.bytes_copied);
+}
+
+/* The text of a caller on whichever thread: the server's allocator belongs to the worker. */
+static void begin(mb_server *server, mb_text *text) {
+    mb_text_init(text, mb_allocator_default(), SIZE_MAX);
+    if (pthread_equal(pthread_self(), server->owner)) {
+        mb__server_publish(server); /* between two turns */
+    }
+}
+
+static int give_out(mb_text *text, char **out, size_t *length) {
+    int rc = text->status < 0 ? text->status : mb__server_text_out(mb_text_view(text), out);
+    *length = text->len;
+    mb_text_fini(text);
+    return rc;
 }
 
 /* -- msgpack ----------------------------------------------------------------------------------- */
@@ -26,25 +45,19 @@ static void put_key(mb_text *out, const mb_metric *metric) {
         mb_msgpack_put_str(out, metric->name);
         return;
     }
-    char joined[512];
-    size_t used = 0;
-    mb_slice parts[3] = {metric->name, MB_SLICE_LIT("{"), {NULL, 0}};
-    for (int i = 0; i < 2; i++) {
-        size_t n = parts[i].len < sizeof(joined) - used ? parts[i].len : sizeof(joined) - used;
-        memcpy(joined + used, parts[i].ptr, n);
-        used += n;
-    }
+    mb_text joined;
+    mb_text_init(&joined, out->allocator, SIZE_MAX);
+    mb_text_append(&joined, metric->name);
     for (uint32_t i = 0; i < metric->label_count; i++) {
-        mb_slice pieces[4] = {metric->labels[i].name, MB_SLICE_LIT("="), metric->labels[i].value,
-                              i + 1 < metric->label_count ? MB_SLICE_LIT(",") : MB_SLICE_LIT("}")};
-        for (int j = 0; j < 4; j++) {
-            size_t room = sizeof(joined) - used;
-            size_t n = pieces[j].len < room ? pieces[j].len : room;
-            memcpy(joined + used, pieces[j].ptr, n);
-            used += n;
-        }
+        mb_text_byte(&joined, i == 0 ? '{' : ',');
+        mb_text_append(&joined, metric->labels[i].name);
+        mb_text_byte(&joined, '=');
+        mb_text_append(&joined, metric->labels[i].value);
     }
-    mb_msgpack_put_str(out, (mb_slice){joined, used});
+    mb_text_byte(&joined, '}');
+    mb_msgpack_put_str(out, mb_text_view(&joined));
+    out->status = joined.status < 0 ? joined.status : out->status;
+    mb_text_fini(&joined);
 }
 
 static void put_histogram(mb_text *out, const mb_metric *metric) {
@@ -68,15 +81,20 @@ static void put_histogram(mb_text *out, const mb_metric *metric) {
     }
 }
 
-int mb_server_stats(mb_server *server, char **out, size_t *length) {
-    mb_text text;
-    mb_text_init(&text, server->allocator, SIZE_MAX);
-    refresh(server);
-    const mb_stats *stats = server->worker.stats;
+/* More may be defined meanwhile: they come behind these. */
+static uint32_t count_metrics(const mb_stats *stats) {
     uint32_t count = 0;
     for (const mb_metric *it = mb_stats_first(stats); it != NULL; it = mb_stats_next(it)) {
         count++;
     }
+    return count;
+}
+
+int mb_server_stats(mb_server *server, char **out, size_t *length) {
+    mb_text text;
+    begin(server, &text);
+    const mb_stats *stats = server->worker.stats;
+    uint32_t count = count_metrics(stats);
     mb_msgpack_put_map(&text, count);
     for (const mb_metric *it = mb_stats_first(stats); it != NULL && count > 0;
          it = mb_stats_next(it), count--) {
@@ -87,10 +105,7 @@ int mb_server_stats(mb_server *server, char **out, size_t *length) {
             mb_msgpack_put_u64(&text, mb_metric_value(it));
         }
     }
-    int rc = text.status < 0 ? text.status : mb__server_text_out(mb_text_view(&text), out);
-    *length = text.len;
-    mb_text_fini(&text);
-    return rc;
+    return give_out(&text, out, length);
 }
 
 /* -- Prometheus -------------------------------------------------------------------------------- */
@@ -263,53 +278,94 @@ static void put_histogram_series(mb_text *out, const tagged *tag, const mb_metri
     mb_text_byte(out, '\n');
 }
 
-static bool same_series(const tagged *a, const tagged *b) {
-    return mb_slice_equal(a->tree, b->tree) && mb_slice_equal(a->rest, b->rest) &&
-           a->code_is_class == b->code_is_class;
+/* A metric on its way into the text. */
+typedef struct series {
+    tagged tag;
+    const mb_metric *metric;
+    uint32_t order;  /* of definition */
+    uint32_t family; /* order of the first of its name */
+} series;
+
+static int compare_slices(mb_slice a, mb_slice b) {
+    size_t shared = a.len < b.len ? a.len : b.len;
+    int by_bytes = shared == 0 ? 0 : memcmp(a.ptr, b.ptr, shared);
+    return by_bytes != 0 ? by_bytes : (a.len > b.len) - (a.len < b.len);
 }
 
-/* All series of one name stand together behind one TYPE line, as the format asks for. */
-static void put_family(mb_text *out, const mb_stats *stats, const mb_metric *head) {
+static int compare_names(const tagged *a, const tagged *b) {
+    int by_tree = compare_slices(a->tree, b->tree);
+    int by_rest = compare_slices(a->rest, b->rest);
+    return by_tree != 0 ? by_tree : by_rest != 0 ? by_rest : a->code_is_class - b->code_is_class;
+}
+
+static int by_name(const void *left, const void *right) {
+    const series *a = left, *b = right;
+    int by_names = compare_names(&a->tag, &b->tag);
+    return by_names != 0 ? by_names : (a->order > b->order) - (a->order < b->order);
+}
+
+static int by_family(const void *left, const void *right) {
+    const series *a = left, *b = right;
+    int by_head = (a->family > b->family) - (a->family < b->family);
+    return by_head != 0 ? by_head : (a->order > b->order) - (a->order < b->order);
+}
+
+/* All series of one name stand together, as the format asks for, in order of definition. */
+static void arrange(const mb_stats *stats, series *all, uint32_t count) {
+    const mb_metric *it = mb_stats_first(stats);
+    for (uint32_t i = 0; i < count; i++, it = mb_stats_next(it)) {
+        all[i] = (series){.tag = take_apart(it->name), .metric = it, .order = i};
+    }
+    qsort(all, count, sizeof(*all), by_name);
+    for (uint32_t i = 0; i < count; i++) {
+        bool same = i > 0 && compare_names(&all[i].tag, &all[i - 1].tag) == 0;
+        all[i].family = same ? all[i - 1].family : all[i].order;
+    }
+    qsort(all, count, sizeof(*all), by_family);
+}
+
+static void put_type(mb_text *out, const series *head) {
     static const char *const kinds[] = {"counter", "gauge", "histogram"};
-    tagged family = take_apart(head->name);
-    for (const mb_metric *it = mb_stats_first(stats); it != head; it = mb_stats_next(it)) {
-        tagged other = take_apart(it->name);
-        if (same_series(&family, &other)) {
-            return; /* written with that one */
-        }
-    }
     mb_text_c(out, "# TYPE ");
-    put_series_name(out, &family);
+    put_series_name(out, &head->tag);
     mb_text_byte(out, ' ');
-    mb_text_c(out, kinds[head->kind]);
+    mb_text_c(out, kinds[head->metric->kind]);
     mb_text_byte(out, '\n');
-    for (const mb_metric *it = head; it != NULL; it = mb_stats_next(it)) {
-        tagged tag = take_apart(it->name);
-        if (it->kind != head->kind || !same_series(&family, &tag)) {
-            continue;
-        }
-        if (it->kind == MB_HISTOGRAM) {
-            put_histogram_series(out, &tag, it);
-            continue;
-        }
-        put_series_name(out, &tag);
-        put_labels(out, &tag, it, (mb_slice){NULL, 0});
-        mb_text_byte(out, ' ');
-        mb_text_u64(out, mb_metric_value(it));
-        mb_text_byte(out, '\n');
+}
+
+static void put_series(mb_text *out, const series *one) {
+    if (one->metric->kind == MB_HISTOGRAM) {
+        put_histogram_series(out, &one->tag, one->metric);
+        return;
     }
+    put_series_name(out, &one->tag);
+    put_labels(out, &one->tag, one->metric, (mb_slice){NULL, 0});
+    mb_text_byte(out, ' ');
+    mb_text_u64(out, mb_metric_value(one->metric));
+    mb_text_byte(out, '\n');
 }
 
 int mb_server_prometheus(mb_server *server, char **out, size_t *length) {
     mb_text text;
-    mb_text_init(&text, server->allocator, SIZE_MAX);
-    refresh(server);
+    begin(server, &text);
     const mb_stats *stats = server->worker.stats;
-    for (const mb_metric *it = mb_stats_first(stats); it != NULL; it = mb_stats_next(it)) {
-        put_family(&text, stats, it);
+    uint32_t count = count_metrics(stats);
+    series *all = mb_alloc(text.allocator, count * sizeof(*all));
+    if (all == NULL) {
+        text.status = MB_ENOMEM;
+        return give_out(&text, out, length);
     }
-    int rc = text.status < 0 ? text.status : mb__server_text_out(mb_text_view(&text), out);
-    *length = text.len;
-    mb_text_fini(&text);
-    return rc;
+    arrange(stats, all, count);
+    const series *head = all;
+    for (uint32_t i = 0; i < count; i++) {
+        if (i == 0 || all[i].family != head->family) {
+            head = &all[i];
+            put_type(&text, head);
+        }
+        if (all[i].metric->kind == head->metric->kind) { /* a family has one TYPE */
+            put_series(&text, &all[i]);
+        }
+    }
+    mb_free(text.allocator, all, count * sizeof(*all));
+    return give_out(&text, out, length);
 }

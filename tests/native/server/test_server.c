@@ -7,6 +7,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <moebridge/core.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -206,5 +208,50 @@ MB_TEST(a_listener_that_comes_while_draining_accepts_nobody) {
     }
     MB_CHECK(read_some(self.client, self.heard, &self.heard_length, sizeof(self.heard)));
     MB_CHECK_EQ_INT(self.heard_length, 0); /* not even 100 Continue */
+    scene_fini(&self);
+}
+
+/* -- statistics -------------------------------------------------------------------------------- */
+
+typedef struct reader {
+    mb_server *server;
+    atomic_bool stop;
+    unsigned rounds;
+} reader;
+
+static void *read_statistics(void *context) {
+    reader *self = context;
+    while (!atomic_load(&self->stop)) {
+        char *text;
+        size_t length;
+        if (mb_server_stats(self->server, &text, &length) == MB_OK) {
+            mb_text_free(text);
+        }
+        if (mb_server_prometheus(self->server, &text, &length) == MB_OK) {
+            mb_text_free(text);
+        }
+        self->rounds++;
+    }
+    return NULL;
+}
+
+/* Under ThreadSanitizer too. */
+MB_TEST(another_thread_reads_statistics_meanwhile) {
+    scene self;
+    scene_init(&self, 0);
+    MB_CHECK_EQ_INT(apply(&self, "'node_id':''", "'node_id':'a'"), MB_OK);
+    MB_CHECK_EQ_INT(mb_server_start(self.server), MB_OK);
+    reader other = {.server = self.server};
+    pthread_t thread;
+    MB_CHECK(pthread_create(&thread, NULL, read_statistics, &other) == 0);
+    for (int i = 0; i < 50; i++) {
+        char prefix[40];
+        exchange(&self);
+        snprintf(prefix, sizeof(prefix), "'stat_prefix':'number%d'", i); /* new statistics */
+        MB_CHECK_EQ_INT(apply(&self, "'stat_prefix':'ingress'", prefix), MB_OK);
+    }
+    atomic_store(&other.stop, true);
+    pthread_join(thread, NULL);
+    MB_CHECK(other.rounds > 0);
     scene_fini(&self);
 }
