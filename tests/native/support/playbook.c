@@ -35,7 +35,7 @@ bool play_is(mb_slice word, const char *want) {
 }
 
 uint64_t play_number(mb_slice word) {
-    uint64_t number;
+    uint64_t number = 0;
     MB_CHECK_EQ_INT(mb_slice_parse_u64(word, &number), MB_OK);
     return number;
 }
