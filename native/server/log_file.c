@@ -91,7 +91,8 @@ void mb_log_file_end_line(mb_log_file *file) {
 
 static int open_fd(mb_log_sink sink, const char *path) {
     if (sink == MB_SINK_FILE) {
-        return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+        /* Not to wait for the reader of a FIFO; a file isn't changed by it. */
+        return open(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0644);
     }
     return fcntl(sink == MB_SINK_STDOUT ? STDOUT_FILENO : STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 }

@@ -113,6 +113,9 @@ int mb_server_watch(mb_server *server, int fd, uint32_t events) {
 size_t mb_server_ready(mb_server *server, mb_ready *out, size_t max) {
     mb_watches *watches = &server->watches;
     size_t count = watches->ready_count < max ? watches->ready_count : max;
+    if (count == 0) {
+        return 0;
+    }
     memcpy(out, watches->ready, count * sizeof(*out));
     watches->ready_count -= (uint32_t)count;
     memmove(watches->ready, watches->ready + count, watches->ready_count * sizeof(*out));
