@@ -13,6 +13,9 @@ static const uint32_t group_hook[3][2] = {
 
 #define GROUP_MAX 64
 
+/* Other threads read the slot: each field is written whole. A plain move. */
+#define SLOT_SET(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
+
 static void batch_begin(mb_worker *worker, mb_module_ref *module) {
     module->in_batch = true;
     if (!worker->batch_open) {
@@ -31,17 +34,17 @@ static inline void hook_begin(mb_stream *stream, mb_filter_slot *slot, uint32_t 
         batch_begin(worker, module);
     }
     mb_hook_slot *now = &worker->hook_slot;
-    now->hook = hook;
-    now->stream = mb_stream_id_of(stream);
-    now->start_us = mb_loop_now_us(worker->loop);
-    now->sequence = now->sequence + 1;
-    now->filter = slot->filter.name;
+    SLOT_SET(now->hook, hook);
+    SLOT_SET(now->stream, mb_stream_id_of(stream));
+    SLOT_SET(now->start_us, mb_loop_now_us(worker->loop));
+    SLOT_SET(now->sequence, now->sequence + 1);
+    SLOT_SET(now->filter, slot->filter.name);
     stream->in_hook = true;
     slot->touched = true;
 }
 
 static inline void hook_end(mb_stream *stream, uint32_t ran) {
-    stream->worker->hook_slot.filter = NULL;
+    SLOT_SET(stream->worker->hook_slot.filter, NULL);
     stream->in_hook = false;
     mb_metric_add(stream->worker->metrics.hooks, ran);
     if (stream->reset_asked || stream->reply != NULL) {

@@ -192,7 +192,38 @@ static int make_map(mb_stream *stream, metadata_space *space) {
     return made.text.status;
 }
 
+/* Made anew each time it is asked for: once a stream, by who keeps a copy of it. */
+static int map_of_all(mb_stream *stream, mb_slice *value) {
+    const metadata *all = stream->metadata;
+    mb_arena_text made;
+    uint32_t count = 0;
+    if (all == NULL || all->spaces == NULL) {
+        return MB_ENOTFOUND;
+    }
+    for (const metadata_space *space = all->spaces; space != NULL; space = space->next) {
+        count++;
+    }
+    mb_arena_text_init(&made, &stream->arena, 2 * MB_METADATA_BYTES_MAX);
+    mb_msgpack_put_map(&made.text, count);
+    for (metadata_space *space = all->spaces; space != NULL; space = space->next) {
+        mb_slice map;
+        int status = mb_metadata_get(stream, space->name, (mb_slice){NULL, 0}, &map);
+        if (status != MB_OK) {
+            return status;
+        }
+        mb_msgpack_put_str(&made.text, space->name);
+        mb_text_append(&made.text, map);
+    }
+    if (made.text.status == MB_OK) {
+        *value = mb_text_view(&made.text);
+    }
+    return made.text.status;
+}
+
 int mb_metadata_get(mb_stream *stream, mb_slice space, mb_slice key, mb_slice *value) {
+    if (space.len == 0 && key.len == 0) {
+        return map_of_all(stream, value);
+    }
     metadata_space *found = find_space(stream, space);
     if (found == NULL) {
         return MB_ENOTFOUND;

@@ -10,7 +10,8 @@
 /* Most bytes that the metadata of one stream may take, what was overwritten included. */
 #define MB_METADATA_BYTES_MAX (256u * 1024u)
 
-/* The value of a key; with an empty key the whole namespace as a map. Valid until that namespace
+/* The value of a key; with an empty key the whole namespace as a map; with both empty a map of all
+ * namespaces, made anew each time. Valid until that namespace
  * is changed. MB_OK, MB_ENOTFOUND, or MB_ENOMEM. */
 int mb_metadata_get(mb_stream *stream, mb_slice space, mb_slice key, mb_slice *value);
 /* Sets a key, or with an empty key replaces the whole namespace by the pairs of a map with string

@@ -74,11 +74,14 @@ static void on_close(void *owner, mb_conn *conn, mb_close_reason reason) {
 }
 
 static void close_later(mb_http_conn *hc, mb_close_kind kind) {
+    uint64_t linger_us = config_of(hc)->timeouts.delayed_close_us;
     if (!hc->closing) {
         hc->closing = true;
-        uint64_t delay = kind == MB_CLOSE_FLUSH_LINGER ? config_of(hc)->timeouts.delayed_close_us
-                                                       : FINAL_FLUSH_US;
-        mb_conn_close(hc->conn, kind, delay);
+        if (kind == MB_CLOSE_FLUSH_LINGER && linger_us > 0) {
+            mb_conn_close(hc->conn, kind, linger_us);
+        } else {
+            mb_conn_close(hc->conn, MB_CLOSE_FLUSH, FINAL_FLUSH_US);
+        }
     }
 }
 

@@ -97,30 +97,30 @@ typedef struct mb_header {
 
 /* What is known about a stream. Numbers come from `info_number`, text from `info_text`. */
 typedef enum mb_info {
-    MB_INFO_ID = 0,                      /* number: mb_stream_id */
-    MB_INFO_PROTOCOL = 1,                /* text: "HTTP/1.1" */
-    MB_INFO_DOWNSTREAM_REMOTE = 2,       /* text: "ip:port" of the trusted client address */
-    MB_INFO_DOWNSTREAM_LOCAL = 3,        /* text: "ip:port" */
+    MB_INFO_ID = 0,                       /* number: mb_stream_id */
+    MB_INFO_PROTOCOL = 1,                 /* text: "HTTP/1.1" */
+    MB_INFO_DOWNSTREAM_REMOTE = 2,        /* text: "ip:port" of the trusted client address */
+    MB_INFO_DOWNSTREAM_LOCAL = 3,         /* text: "ip:port" */
     MB_INFO_DOWNSTREAM_DIRECT_REMOTE = 4, /* text: "ip:port" of the peer of the socket */
-    MB_INFO_UPSTREAM_REMOTE = 5,         /* text: "ip:port" of the chosen host */
-    MB_INFO_UPSTREAM_LOCAL = 6,          /* text: "ip:port" */
-    MB_INFO_UPSTREAM_CLUSTER = 7,        /* text */
-    MB_INFO_ROUTE_NAME = 8,              /* text */
-    MB_INFO_VIRTUAL_HOST = 9,            /* text */
-    MB_INFO_REQUEST_ID = 10,             /* text: x-request-id */
-    MB_INFO_RESPONSE_FLAGS = 11,         /* text: Envoy's short names, "-" for none */
-    MB_INFO_RESPONSE_DETAILS = 12,       /* text: Envoy's response code details */
-    MB_INFO_RESPONSE_CODE = 13,          /* number: 0 before there is one */
-    MB_INFO_BYTES_RECEIVED = 14,         /* number: request body bytes */
-    MB_INFO_BYTES_SENT = 15,             /* number: response body bytes */
-    MB_INFO_START_WALL_US = 16,          /* number: when the first byte came, since 1970 */
-    MB_INFO_DURATION_US = 17,            /* number: up to now, or of the whole life at the end */
-    MB_INFO_UPSTREAM_SERVICE_US = 18,    /* number: request sent to first response byte */
-    MB_INFO_ATTEMPT_COUNT = 19,          /* number: upstream attempts */
-    MB_INFO_CONNECTION_ID = 20,          /* number */
-    MB_INFO_TLS_VERSION = 21,            /* text: not found in clear text */
-    MB_INFO_WORKER = 22,                 /* number: index of the worker */
-    MB_INFO_LISTENER = 23,               /* text: name of the listener */
+    MB_INFO_UPSTREAM_REMOTE = 5,          /* text: "ip:port" of the chosen host */
+    MB_INFO_UPSTREAM_LOCAL = 6,           /* text: "ip:port" */
+    MB_INFO_UPSTREAM_CLUSTER = 7,         /* text */
+    MB_INFO_ROUTE_NAME = 8,               /* text */
+    MB_INFO_VIRTUAL_HOST = 9,             /* text */
+    MB_INFO_REQUEST_ID = 10,              /* text: x-request-id */
+    MB_INFO_RESPONSE_FLAGS = 11,          /* text: Envoy's short names, "-" for none */
+    MB_INFO_RESPONSE_DETAILS = 12,        /* text: Envoy's response code details */
+    MB_INFO_RESPONSE_CODE = 13,           /* number: 0 before there is one */
+    MB_INFO_BYTES_RECEIVED = 14,          /* number: request body bytes */
+    MB_INFO_BYTES_SENT = 15,              /* number: response body bytes */
+    MB_INFO_START_WALL_US = 16,           /* number: when the first byte came, since 1970 */
+    MB_INFO_DURATION_US = 17,             /* number: up to now, or of the whole life at the end */
+    MB_INFO_UPSTREAM_SERVICE_US = 18,     /* number: request sent to first response byte */
+    MB_INFO_ATTEMPT_COUNT = 19,           /* number: upstream attempts */
+    MB_INFO_CONNECTION_ID = 20,           /* number */
+    MB_INFO_TLS_VERSION = 21,             /* text: not found in clear text */
+    MB_INFO_WORKER = 22,                  /* number: index of the worker */
+    MB_INFO_LISTENER = 23,                /* text: name of the listener */
     MB_INFO_COUNT = 24
 } mb_info;
 
@@ -201,7 +201,8 @@ typedef struct mb_host {
     bool (*ended)(mb_stream *stream, mb_direction direction);
     int (*info_number)(mb_stream *stream, mb_info what, uint64_t *out);
     int (*info_text)(mb_stream *stream, mb_info what, mb_slice *out);
-    /* Dynamic metadata: `value` is one msgpack value. An empty key means the whole namespace. */
+    /* Dynamic metadata: `value` is one msgpack value. An empty key means the whole namespace; to
+     * get also an empty `space`: a map of all namespaces. */
     int (*metadata_get)(mb_stream *stream, mb_slice space, mb_slice key, mb_slice *value);
     int (*metadata_set)(mb_stream *stream, mb_slice space, mb_slice key, mb_slice value);
     /* The next use of the route decides again, by the headers as they are then. */
@@ -236,11 +237,11 @@ typedef struct mb_host {
     /* Defines a metric, or finds the one of that name and labels. MB_EPHASE inside a hook. */
     int (*metric)(mb_worker *worker, mb_metric_kind kind, mb_slice name, const mb_header *labels,
                   size_t label_count, mb_metric **out);
-    void (*metric_add)(mb_metric *metric, int64_t amount);     /* counter, gauge */
-    void (*metric_set)(mb_metric *metric, uint64_t value);     /* gauge */
-    void (*metric_record)(mb_metric *metric, uint64_t value);  /* histogram */
-    uint64_t (*metric_value)(const mb_metric *metric);         /* counter, gauge; records made */
-    uint64_t (*now_us)(mb_worker *worker);                     /* monotonic, of this iteration */
+    void (*metric_add)(mb_metric *metric, int64_t amount);    /* counter, gauge */
+    void (*metric_set)(mb_metric *metric, uint64_t value);    /* gauge */
+    void (*metric_record)(mb_metric *metric, uint64_t value); /* histogram */
+    uint64_t (*metric_value)(const mb_metric *metric);        /* counter, gauge; records made */
+    uint64_t (*now_us)(mb_worker *worker);                    /* monotonic, of this iteration */
     void (*log)(mb_worker *worker, mb_log_level level, mb_slice component, mb_slice text);
     /* Moves all bytes of `from` to the end of `to` without a copy. MB_OK, or MB_ENOMEM: nothing
      * was moved. */
@@ -287,8 +288,8 @@ typedef struct mb_filter_hooks {
 typedef struct mb_group_hooks {
     int (*headers)(mb_filter *const *filters, uint32_t count, mb_direction direction,
                    bool end_stream, uint32_t *ran);
-    int (*body)(mb_filter *const *filters, uint32_t count, mb_direction direction,
-                mb_buffer *data, bool end_stream, uint32_t *ran);
+    int (*body)(mb_filter *const *filters, uint32_t count, mb_direction direction, mb_buffer *data,
+                bool end_stream, uint32_t *ran);
 } mb_group_hooks;
 
 typedef struct mb_filter_kind {

@@ -46,6 +46,27 @@ MB_TEST(values_are_kept_replaced_and_read_as_a_map) {
     filter_rig_fini(&rig);
 }
 
+MB_TEST(all_namespaces_are_read_as_one_map) {
+    filter_rig rig;
+    mb_slice value, all = {NULL, 0};
+    mb_text json, one;
+    filter_rig_init(&rig, 0);
+    MB_CHECK_EQ_INT(mb_metadata_get(rig.stream, all, all, &value), MB_ENOTFOUND);
+    set(&rig, "a", "1", MB_OK);
+    json_document(&one, "'x'", NULL);
+    MB_CHECK_EQ_INT(
+        mb_metadata_set(rig.stream, MB_SLICE_LIT("other"), MB_SLICE_LIT("b"), mb_text_view(&one)),
+        MB_OK);
+    mb_text_fini(&one);
+    MB_CHECK_EQ_INT(mb_metadata_get(rig.stream, all, all, &value), MB_OK);
+    mb_text_init(&json, &rig.memory->allocator, SIZE_MAX);
+    MB_CHECK_EQ_INT(mb_msgpack_to_json(value, &json), MB_OK);
+    MB_CHECK_EQ_SLICE(mb_text_view(&json),
+                      MB_SLICE_LIT("{\"other\":{\"b\":\"x\"},\"my.filter\":{\"a\":1}}"));
+    mb_text_fini(&json);
+    filter_rig_fini(&rig);
+}
+
 MB_TEST(namespace_is_replaced_as_a_whole) {
     filter_rig rig;
     filter_rig_init(&rig, 0);
