@@ -15,9 +15,19 @@ static uint32_t timeout_status(const mb_stream *stream) {
     return stream->info.request_end_us != 0 ? 504 : 408;
 }
 
+static uint64_t idle_timeout_us(const mb_stream *stream) {
+    const mb_route *route = stream->choice.route;
+    if (route != NULL && route->idle_timeout_us != UINT64_MAX) {
+        return route->idle_timeout_us;
+    }
+    return mb__http_config(stream)->timeouts.stream_idle_us;
+}
+
 static void on_idle(mb_timer *timer) {
     mb_stream *stream = MB_LIST_ENTRY(timer, mb_stream, idle_timer);
     mb_metric_inc(mb__http_conn_of(stream)->ingress->metrics.rq_idle_timeout);
+    /* Again, in case a filter keeps this answer: the next one passes it by. */
+    mb_loop_arm(stream->worker->loop, timer, idle_timeout_us(stream));
     mb_stream_local_reply(stream, timeout_status(stream), MB_FLAG_STREAM_IDLE_TIMEOUT,
                           MB_SLICE_LIT("stream_idle_timeout"), MB_SLICE_LIT("stream timeout"));
 }
@@ -35,14 +45,6 @@ static void on_max_duration(mb_timer *timer) {
     mb_stream_local_reply(stream, timeout_status(stream), MB_FLAG_DURATION_TIMEOUT,
                           MB_SLICE_LIT("max_duration_timeout"),
                           MB_SLICE_LIT("downstream duration timeout"));
-}
-
-static uint64_t idle_timeout_us(const mb_stream *stream) {
-    const mb_route *route = stream->choice.route;
-    if (route != NULL && route->idle_timeout_us != UINT64_MAX) {
-        return route->idle_timeout_us;
-    }
-    return mb__http_config(stream)->timeouts.stream_idle_us;
 }
 
 void mb__http_stream_timers_start(mb_stream *stream) {
@@ -120,7 +122,8 @@ static void resolve_route(mb_stream *stream, mb_route_choice *out) {
 
 /* The response can not be sent as it is: the client must see that it is broken. */
 static void send_failed(mb_stream *stream, int rc) {
-    mb_worker_log(stream->worker, MB_LOG_WARNING, "http", "response of stream %llu broken off: %s",
+    mb_worker_log(stream->worker, MB_LOG_WARNING, "http",
+                  "response on connection %llu broken off: %s",
                   (unsigned long long)stream->info.connection_id, mb_strerror(rc));
     if (rc == MB_EPROTO) {
         mb_metric_inc(stream->worker->metrics.content_length_mismatch);

@@ -15,10 +15,12 @@
 #include <unistd.h>
 
 #include "config/documents.h"
+#include "filter/worker.h"
 #include "support/json_document.h"
 
 #define TURN_US 1000
 #define TURNS_MAX 3000
+#define LARGE_BYTES (24u << 20) /* more than the kernel takes, less than the limit in `apply` */
 
 #define PROBE                                                                                      \
     "{'name':'probe','module':'python','filter':'probe','config':7,'disabled':false,"              \
@@ -38,10 +40,12 @@ static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
 typedef struct scene {
     mbtest_alloc *memory;
-    mb_server *server; /* NULL: it could not be made */
-    int upstream;      /* listens */
-    int peer;          /* what it accepted; -1: nothing yet */
-    int client;        /* -1: closed */
+    mbtest_clock clock; /* where the server is given it */
+    mb_server *server;  /* NULL: it could not be made */
+    int upstream;       /* listens */
+    int peer;           /* what it accepted; -1: nothing yet */
+    int client;         /* -1: closed */
+    bool filtered;      /* the filter "probe" of the test's own module is in the chain */
     char asked[32768], heard[8192];
     size_t asked_length, heard_length;
 } scene;
@@ -57,10 +61,11 @@ static int apply(scene *self, const char *edit_from, const char *edit_to) {
     char port[32];
     snprintf(port, sizeof(port), "'port':%u,'weight'", port_of(self->upstream));
     mb_text document;
-    json_document(&document, config_minimal, PROBE, "", "'port':80,'weight'", port,
-                  "'normalize_path':false", "'normalize_path':true", "'via':''", "'via':'c'",
-                  "'use_remote_address':false", "'use_remote_address':true", edit_from, edit_to,
-                  NULL);
+    json_document(&document, config_minimal, PROBE, self->filtered ? PROBE : "",
+                  "'port':80,'weight'", port, "'normalize_path':false", "'normalize_path':true",
+                  "'via':''", "'via':'c'", "'use_remote_address':false",
+                  "'use_remote_address':true", "'per_connection_buffer_limit_bytes':1048576",
+                  "'per_connection_buffer_limit_bytes':67108864", edit_from, edit_to, NULL);
     char *faults;
     int rc = mb_server_apply(self->server, document.ptr, document.len, &faults);
     mb_text_free(faults);
@@ -68,7 +73,7 @@ static int apply(scene *self, const char *edit_from, const char *edit_to) {
     return rc;
 }
 
-static void scene_init(scene *self, size_t fail_at) {
+static void scene_init_at(scene *self, size_t fail_at, bool own_time) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     *self = (scene){.peer = -1, .client = -1};
     self->memory = mbtest_failing_alloc(fail_at);
@@ -76,8 +81,14 @@ static void scene_init(scene *self, size_t fail_at) {
     MB_CHECK(bind(self->upstream, (struct sockaddr *)&address, sizeof(address)) == 0);
     MB_CHECK(listen(self->upstream, 8) == 0);
     mb_server_options options = {.struct_size = sizeof(options),
-                                 .allocator = &self->memory->allocator};
+                                 .allocator = &self->memory->allocator,
+                                 .clock = own_time ? &self->clock.clock : NULL};
+    mbtest_clock_init(&self->clock, 1000000000u, 1700000000000000u);
     (void)mb_server_new(&options, &self->server);
+}
+
+static void scene_init(scene *self, size_t fail_at) {
+    scene_init_at(self, fail_at, false);
 }
 
 static void close_fd(int *fd) {
@@ -208,6 +219,96 @@ MB_TEST(a_listener_that_comes_while_draining_accepts_nobody) {
     }
     MB_CHECK(read_some(self.client, self.heard, &self.heard_length, sizeof(self.heard)));
     MB_CHECK_EQ_INT(self.heard_length, 0); /* not even 100 Continue */
+    scene_fini(&self);
+}
+
+/* -- an end that does not come ------------------------------------------------------------------
+ */
+
+static uint64_t connections(scene *self) {
+    mb_metric *active;
+    MB_CHECK_EQ_INT(mb_stats_define(mb_server_worker(self->server)->stats, MB_GAUGE,
+                                    MB_SLICE_LIT("http.ingress.downstream_cx_active"), NULL, 0,
+                                    &active),
+                    MB_OK);
+    return mb_metric_value(active);
+}
+
+/* Answers with a body so large that a client which does not read leaves most of it in our queue. */
+static void send_large_answer(scene *self, size_t size) {
+    static char zeros[65536];
+    char head[128];
+    int length =
+        snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", size);
+    while (!has(self->asked, self->asked_length, "\r\n\r\n")) {
+        mb_server_run(self->server, 0);
+        play_upstream(self);
+    }
+    MB_CHECK(send(self->peer, head, (size_t)length, MSG_NOSIGNAL) == length);
+    while (size > 0) {
+        size_t most = size < sizeof(zeros) ? size : sizeof(zeros);
+        ssize_t sent = send(self->peer, zeros, most, MSG_DONTWAIT | MSG_NOSIGNAL);
+        MB_CHECK(sent >= 0 || errno == EAGAIN);
+        size -= sent > 0 ? (size_t)sent : 0;
+        mb_server_run(self->server, 0);
+    }
+}
+
+MB_TEST(an_answer_that_nobody_reads_is_given_up_also_without_a_delayed_close) {
+    static const char last[] = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    scene self;
+    scene_init_at(&self, 0, true);
+    MB_CHECK_EQ_INT(apply(&self, "'delayed_close_ms':1000", "'delayed_close_ms':0"), MB_OK);
+    MB_CHECK_EQ_INT(mb_server_start(self.server), MB_OK);
+    connect_client(&self);
+    MB_CHECK(send(self.client, last, sizeof(last) - 1, 0) > 0);
+    send_large_answer(&self, LARGE_BYTES);
+    for (int turns = 0; turns < 100; turns++) {
+        mb_server_run(self.server, 0);
+    }
+    MB_CHECK_EQ_INT(connections(&self), 1);
+    mbtest_clock_advance_us(&self.clock, 60000000);
+    for (int turns = 0; turns < 10; turns++) {
+        mb_server_run(self.server, 0);
+    }
+    MB_CHECK_EQ_INT(connections(&self), 0);
+    scene_fini(&self);
+}
+
+static mb_headers_status hold_back(mb_filter *filter, bool end_stream) {
+    (void)filter;
+    (void)end_stream;
+    return MB_HEADERS_STOP_ALL_AND_WATERMARK;
+}
+
+static const mb_filter_hooks holding_hooks = {.abi_version = MB_ABI_VERSION,
+                                              .struct_size = sizeof(holding_hooks),
+                                              .response_headers = hold_back};
+static const mb_filter_kind holding_kind = {"probe", &holding_hooks};
+
+MB_TEST(an_idle_timeout_ends_a_stream_whose_answer_a_filter_keeps) {
+    static const mb_module module = {.abi_version = MB_ABI_VERSION,
+                                     .struct_size = sizeof(module),
+                                     .name = "moebridge",
+                                     .filters = &holding_kind,
+                                     .filter_count = 1};
+    scene self;
+    scene_init_at(&self, 0, true);
+    self.filtered = true;
+    MB_CHECK_EQ_INT(mb_server_add_module(self.server, &module), MB_OK);
+    /* No answer comes, and the one to the timeout is kept like any other: by a second time out. */
+    MB_CHECK_EQ_INT(apply(&self, "'timeout_ms':15000", "'timeout_ms':0"), MB_OK);
+    MB_CHECK_EQ_INT(mb_server_start(self.server), MB_OK);
+    connect_client(&self);
+    MB_CHECK(send(self.client, request, sizeof(request) - 1, 0) > 0);
+    for (int timeouts = 0; timeouts <= 2; timeouts++) {
+        for (int turns = 0; turns < 100; turns++) {
+            mb_server_run(self.server, 0);
+        }
+        (void)read_some(self.client, self.heard, &self.heard_length, sizeof(self.heard));
+        MB_CHECK_EQ_INT(is_answered(&self), timeouts == 2);
+        mbtest_clock_advance_us(&self.clock, 301000000);
+    }
     scene_fini(&self);
 }
 
