@@ -28,6 +28,7 @@ PROGRAMS = {
     for path in sorted(HERE.rglob("test_*.c"))
 }
 CASES = [(program, case) for program, cases in PROGRAMS.items() for case in cases]
+THREADED_CASES = [(program, case) for program, case in CASES if program.endswith("_threads")]
 # Cases that ask the sanitizer itself stand between #ifdef MB_HAS_ASAN and #endif.
 PORTABLE_CASES = [
     (program, case)
@@ -84,6 +85,15 @@ def test_case(program: str, case: str) -> None:
 def test_case_on_aarch64(program: str, case: str) -> None:
     path = built("aarch64-tests", "aarch64", program)
     assert run("qemu-aarch64", path, case) == f"ok {case}\n"
+
+
+@pytest.mark.timeout(BUILD_S + CASE_S)
+@pytest.mark.parametrize(
+    ("program", "case"), THREADED_CASES, ids=[f"{p}:{c}" for p, c in THREADED_CASES]
+)
+def test_case_has_no_data_race(program: str, case: str) -> None:
+    path = built(f"../build/native/tsan/tests/{program}", "tsan", program)
+    assert run(path, case) == f"ok {case}\n"
 
 
 @pytest.mark.timeout(BUILD_S + CASE_S)
