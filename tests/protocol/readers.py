@@ -37,34 +37,41 @@ class Reading:
 
 
 def read_h11(data: bytes) -> Reading:
-    """As h11 reads it, answering at once."""
+    """As h11 reads it, answering at once. Empty lines before a request go (RFC 9112 2.2)."""
     reading = Reading()
-    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 20)
-    connection.receive_data(data)
-    method = target = b""
-    body = bytearray()
-    with contextlib.suppress(h11.LocalProtocolError):
+    while data and not reading.refused:
+        connection = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 20)
+        for _ in range(2):
+            data = data.removeprefix(b"\r\n")
+        connection.receive_data(data)
+        message = _read_one(connection, reading)
+        if message is None or message.method == b"CONNECT":  # a tunnel begins
+            break
+        reading.messages.append(message)
+        connection.send(h11.Response(status_code=200, headers=[("content-length", "0")]))
+        connection.send(h11.EndOfMessage())
+        if connection.our_state is not h11.DONE:
+            break
+        data = connection.trailing_data[0]
+    return reading
+
+
+def _read_one(connection: h11.Connection, reading: Reading) -> Message | None:
+    method = target = body = b""
+    try:
         while True:
-            try:
-                event = connection.next_event()
-            except h11.RemoteProtocolError:
-                reading.refused = True
-                break
+            event = connection.next_event()
             if isinstance(event, h11.Request):
                 method, target = event.method, event.target
-                body.clear()
             elif isinstance(event, h11.Data):
                 body += event.data
             elif isinstance(event, h11.EndOfMessage):
-                reading.messages.append(Message(method, target, bytes(body)))
-                connection.send(h11.Response(status_code=200, headers=[("content-length", "0")]))
-                connection.send(h11.EndOfMessage())
-                if connection.our_state is not h11.DONE:
-                    break
-                connection.start_next_cycle()
+                return Message(method, target, body)
             else:
-                break
-    return reading
+                return None
+    except h11.RemoteProtocolError:
+        reading.refused = True
+        return None
 
 
 class _Collector:

@@ -154,12 +154,12 @@ def valid_requests(draw: st.DrawFn) -> tuple[bytes, Message]:
     if draw(st.booleans()):
         head = "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""])
         return head.encode("latin-1") + body, message
-    head = "\r\n".join([*lines, "Transfer-Encoding: chunked", "", ""]).encode("latin-1")
+    opening = "\r\n".join([*lines, "Transfer-Encoding: chunked", "", ""]).encode("latin-1")
     cut = draw(st.integers(0, len(body)))
     extension = draw(EXTENSIONS).encode()
     chunks = [b"%x%b\r\n%b\r\n" % (len(p), extension, p) for p in (body[:cut], body[cut:]) if p]
     trailers = draw(st.sampled_from([b"", b"x-t: v\r\n", b"a:\r\nb: c\r\n"]))
-    return head + b"".join(chunks) + b"0\r\n" + trailers + b"\r\n", message
+    return opening + b"".join(chunks) + b"0\r\n" + trailers + b"\r\n", message
 
 
 @EXAMPLES

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import msgpack
+import msgpack  # type: ignore[import-untyped]
 
 from moebridge.config import encode, load
 
