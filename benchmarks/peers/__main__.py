@@ -38,7 +38,9 @@ def main() -> int:
         print(f"not installed: {', '.join(missing)}", file=sys.stderr)
         return 1
     names = given.case or (["small"] if given.quick else [case.name for case in CASES])
-    command = " ".join(["python -m benchmarks.peers", *sys.argv[1:]])
+    wanted = ["--quick"] if given.quick else []
+    wanted += [word for name in given.case or () for word in ("--case", name)]
+    command = " ".join(["python -m benchmarks.peers", *wanted])
     results: dict[str, Any] = {
         "what": "CPU microseconds of the proxy per request: medians with 95 % intervals",
         "environment": environment(command),

@@ -21,15 +21,17 @@ def run_wrk(
     """Loads a server with one thread.
 
     Returns:
-        Requests answered, and the command.
+        Requests answered, and the command without paths.
 
     Raises:
         LoadError: a socket error, a status that is not 2xx, or no answer at all.
     """
     # wrk takes whole seconds; what it rounds is not measured by it.
     command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(duration_s))}s"]
+    shown = " ".join(command)
     if script is not None:
         command += ["-s", str(script)]
+        shown += f" -s {script.name}"
     done = subprocess.run([*command, url], capture_output=True, text=True, check=False)
     found = _REQUESTS.search(done.stdout)
     if done.returncode or found is None or int(found[1]) == 0:
@@ -37,4 +39,4 @@ def run_wrk(
     for complaint in ("Non-2xx", "Socket errors"):
         if complaint in done.stdout:
             raise LoadError(f"{url}: {done.stdout}")
-    return int(found[1]), " ".join(command)
+    return int(found[1]), shown

@@ -1,0 +1,155 @@
+"""Writes the tables of figures in README.md and docs/performance.md from benchmarks/results/.
+
+    python tools/render_figures.py           # writes what changed
+    python tools/render_figures.py --check   # exit 1 if a document differs from the results
+
+A table stands between `<!-- figures: begin NAME -->` and `<!-- figures: end -->`; without a name it
+is the summary.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "performance.md")
+_BLOCK = re.compile(r"(<!-- figures: begin ?([a-z]*) -->\n).*?(<!-- figures: end -->)", re.DOTALL)
+_ROWS = {
+    "nginx": "nginx",
+    "nginx+headers": "nginx, the same two headers by its directives",
+    "moebridge": "moebridge, no filter",
+    "moebridge+c": "moebridge, C filter: one header on request and response",
+    "moebridge+python": "moebridge, Python filter: the same",
+    "moebridge+python10": "moebridge, 10 such Python filters",
+    "moebridge+look": "moebridge, Python filter that looks at each piece of body",
+    "moebridge+count": "moebridge, Python filter: data.count(pattern) in each piece",
+}
+_MICRO = (
+    ("A hook that does nothing", "test_hook_call::test_hook_call[{}]"),
+    ("Read one of 12 headers", "test_headers::test_{}[get]"),
+    ("Set it", "test_headers::test_{}[set]"),
+)
+_PLAIN = (
+    ("Read the head of a small request", "test_parse_write::test_head[read-small]"),
+    ("Read that of a browser: 20 headers", "test_parse_write::test_head[read-browser]"),
+    ("Write the small one", "test_parse_write::test_head[write-small]"),
+    ("Write the browser's", "test_parse_write::test_head[write-browser]"),
+    ("Exchange without sockets, no filter", "test_groups::test_group[set-0]"),
+    ("... with 1 Python filter (2 headers set)", "test_groups::test_group[set-1]"),
+    ("... with 10 of them", "test_groups::test_group[set-10]"),
+)
+
+
+def load(name: str) -> Any:
+    """Returns the results of one benchmark."""
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+def _environment(results: Any) -> str:
+    made = results["environment"]
+    load_1, load_5 = made["load_average"][:2]
+    return (
+        f"{made['cpu']}, {made['cpus']} CPUs, Linux {made['kernel'].split('-')[0]}, "
+        f"{made['interpreter']}, nginx {made['nginx']}, wrk {made['wrk'].split('-')[0]}; "
+        f"load average {load_1} and {load_5} when it began; commit {made['commit']}, "
+        f"{made['date']}: `{made['command']}`."
+    )
+
+
+def _case(case: Any) -> list[str]:
+    lines = ["| | CPU a request, us | of nginx |", "| --- | --- | --- |"]
+    for name, row in case["rows"].items():
+        us, ratio = row["cpu_us"], row["ratio"]
+        lines.append(
+            f"| {_ROWS[name]} | {us['median']:.1f} ({us['low']:.1f} to {us['high']:.1f}) "
+            f"| {ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f}) |"
+        )
+    return lines
+
+
+def summary() -> list[str]:
+    """The table of the README."""
+    results = load("peers")
+    case = results["cases"]["small"]
+    return [
+        f"{case['title']}, one worker each: CPU of the proxy for one request, median and 95 %",
+        "interval of interleaved rounds.",
+        "",
+        *_case(case),
+        "",
+        _environment(results),
+    ]
+
+
+def peers() -> list[str]:
+    """All cases of the comparison."""
+    results = load("peers")
+    lines = [_environment(results), ""]
+    for case in results["cases"].values():
+        lines += [f"**{case['title']}** (`{case['load']}`, {case['rounds']} rounds)", ""]
+        lines += [*_case(case), ""]
+    return lines[:-1]
+
+
+def micro() -> list[str]:
+    """The micro suites, the dispatchers side by side."""
+    results = load("micro")
+    cython, cffi = (results["suites"][name] for name in ("cython", "cffi"))
+    lines = ["| ns | C | Python, Cython | Python, cffi |", "| --- | --- | --- | --- |"]
+    for title, key in _MICRO:
+        c, python = key.format("c"), key.format("python")
+        figures = (cython[c], cython[python], cffi[python])
+        lines.append(f"| {title} | " + " | ".join(f"{one['ns']:.0f}" for one in figures) + " |")
+    lines += ["", "| ns | Cython | cffi |", "| --- | --- | --- |"]
+    for title, key in _PLAIN:
+        lines.append(f"| {title} | {cython[key]['ns']:.0f} | {cffi[key]['ns']:.0f} |")
+    lines += ["", "| twins: ns an exchange | none | C | Python |", "| --- | --- | --- | --- |"]
+    for name in ("header_mutation", "basic_auth", "body_scan"):
+        figures_ = [
+            cython[f"test_twins::test_twin[{language}-{name}]"]["ns"]
+            for language in ("none", "c", "python")
+        ]
+        lines.append(f"| {name} | " + " | ".join(f"{one:.0f}" for one in figures_) + " |")
+    return [*lines, "", _environment(results)]
+
+
+def instructions() -> list[str]:
+    """The budgets that `make test-full` holds."""
+    budgets = json.loads((ROOT / "tests" / "instructions" / "budgets.json").read_text())
+    lines = ["| | instructions |", "| --- | --- |"]
+    return lines + [f"| {name} | {number:,} |" for name, number in budgets.items()]
+
+
+_TABLES = {"": summary, "peers": peers, "micro": micro, "instructions": instructions}
+
+
+def rendered(text: str) -> str:
+    """Returns a document with its tables as the results say."""
+
+    def fill(found: re.Match[str]) -> str:
+        return found[1] + "\n".join(_TABLES[found[2]]()) + "\n" + found[3]
+
+    return _BLOCK.sub(fill, text)
+
+
+def main() -> int:
+    """Writes or checks all documents."""
+    differs = 0
+    for path in DOCUMENTS:
+        text = path.read_text()
+        wanted = rendered(text)
+        if wanted != text:
+            differs += 1
+            print(f"{path.relative_to(ROOT)}: figures differ from benchmarks/results")
+            if "--check" not in sys.argv[1:]:
+                path.write_text(wanted)
+    return 1 if differs and "--check" in sys.argv[1:] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
