@@ -41,9 +41,11 @@ cdef class Worker:
         self.places = []
 
     def __dealloc__(self):
-        while self.pooled > 0:
-            self.pooled -= 1
-            Py_DECREF(<object>self.pool[self.pooled])
+        drop_pool(self)
+
+    def trim(self):
+        """Frees the streams that wait to be used again, for those who count objects."""
+        drop_pool(self)
 
     def open(self, size_t server, size_t worker):
         """Takes the core's objects (mb_server, mb_worker) and defines the bridge's counters."""
@@ -160,6 +162,13 @@ cdef class Worker:
         """Frees the place of a filter that no configuration uses."""
         if place.users == 0 and self.places[place.index] is place:
             self.places[place.index] = None
+
+
+cdef int drop_pool(Worker worker) except -1:
+    while worker.pooled > 0:
+        worker.pooled -= 1
+        Py_DECREF(<object>worker.pool[worker.pooled])
+    return 0
 
 
 @cython.final
