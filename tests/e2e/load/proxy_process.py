@@ -121,6 +121,7 @@ class ProxyProcess:
         """Waits until no client is connected and no request is on its way."""
         for name in ("downstream_cx_active", "downstream_rq_active", "upstream_rq_active"):
             eventually(name, lambda name=name: self.stat(name) == 0)  # type: ignore[misc]
+        eventually("tasks of filters", lambda: self.ask("outstanding") == 0)
 
     # -- of the process --------------------------------------------------------------------------
 
@@ -280,10 +281,13 @@ class _Served:
     def reload(self, chain: ChainSpec) -> None:
         self._proxy.reload(filters=self._made(chain))
 
+    def outstanding(self) -> int:
+        return sum(len(worker.outstanding) + len(worker.contexts) for worker in _workers())
+
     def objects(self) -> Objects:
         # Streams that wait to be used again are no leak, and how many there are is chance.
-        for pool in _pools():
-            pool.clear()
+        for worker in _workers():
+            worker.trim()
         gc.collect()
         types: Counter[str] = Counter()
         for item in gc.get_objects():
@@ -298,11 +302,8 @@ class _Served:
         self._proxy.stop()
 
 
-def _pools() -> list[list[mb.Stream]]:
-    """The workers' lists of streams to be used again."""
-    workers = [item for item in gc.get_objects() if type(item) is Worker]
-    lists = [item for item in gc.get_referents(*workers) if type(item) is list]
-    return [item for item in lists if item and all(type(entry) is mb.Stream for entry in item)]
+def _workers() -> list[Worker]:
+    return [item for item in gc.get_objects() if type(item) is Worker]
 
 
 def main() -> None:
