@@ -258,6 +258,7 @@ cdef class Gate:
     cdef readonly Place place         # whose hook runs or ran last
     cdef readonly int hook            # mb_hook that runs now, -1 outside hooks
     cdef readonly bint acted          # respond or reset was called in this hook
+    cdef readonly bint parted         # held body or route was asked for: a group ends here
     cdef bint skipped                 # fail_open: no more hooks of this filter here
     cdef bint done                    # the stream is complete: nothing may change
     cdef bint over[2]                 # this filter has seen the end of the direction

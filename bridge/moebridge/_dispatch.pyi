@@ -190,6 +190,7 @@ class Gate:
     extra: Extra | None
     place: Place
     acted: bool
+    parted: bool
     hook: int
 
     @property

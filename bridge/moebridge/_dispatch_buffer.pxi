@@ -91,6 +91,7 @@ cdef class Buffer:
             raise FilterError("the frozen stream of an async on_complete has no body")
         if self.kind == KIND_HELD:
             result = gate.w.host.held_body(gate.c, <mb_direction>self.direction)
+            gate.parted = True
             if result is NULL:
                 raise MemoryError("the core is out of memory")
             return result

@@ -61,7 +61,7 @@ def _run(c: Any, hook: int, end: bool, data: Any = None) -> tuple[int, bool]:
             arguments = (stream, stream._piece(hook // 3, int(ffi.cast("uintptr_t", data))))
         status = _outcome(stream, hook, arguments, end)
         arguments = ()
-    acted: bool = stream.acted
+    acted: bool = stream.acted or stream.parted
     stream._leave()
     if data is not None:
         stream._drop_piece(hook // 3, status == _runtime.PENDING)

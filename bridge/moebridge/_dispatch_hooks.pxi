@@ -150,7 +150,7 @@ cdef int run_headers(mb_filter *f, int direction, bint end_stream, bint *acted) 
     except BaseException:      # no memory for the object that a filter needs
         PyErr_Clear()
         return refuse_stream(f, place, 1)
-    s.acted = False
+    s.acted = s.parted = False
     if end_stream:
         s.over[direction] = True
     if not s.skipped:
@@ -158,7 +158,7 @@ cdef int run_headers(mb_filter *f, int direction, bint end_stream, bint *acted) 
         status = outcome(s, place, hook, direction, 0,
                          call1(place, hook, s) if place.target[hook] is not NULL else NULL,
                          end_stream)
-    acted[0] = s.acted
+    acted[0] = s.acted or s.parted
     return status
 
 
@@ -185,7 +185,7 @@ cdef int run_body(mb_filter *f, int direction, mb_buffer *data, bint end_stream,
     except BaseException:
         PyErr_Clear()
         return refuse_stream(f, place, 3)
-    s.acted = False
+    s.acted = s.parted = False
     if end_stream:
         s.over[direction] = True
     if not s.skipped:
@@ -199,7 +199,7 @@ cdef int run_body(mb_filter *f, int direction, mb_buffer *data, bint end_stream,
     else:
         piece = None
         s.drop_piece(direction)
-    acted[0] = s.acted
+    acted[0] = s.acted or s.parted
     return status
 
 

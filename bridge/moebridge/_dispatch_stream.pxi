@@ -65,7 +65,7 @@ cdef class Gate:
         self.c = c
         self.w = w
         self.hook = -1
-        self.acted = self.skipped = self.done = False
+        self.acted = self.parted = self.skipped = self.done = False
         self.over[0] = self.over[1] = False
 
     cdef void orphan(self) noexcept:
@@ -133,7 +133,7 @@ cdef class Gate:
     def _enter(self, Place place, int hook):
         self.place = place
         self.hook = hook
-        self.acted = False
+        self.acted = self.parted = False
         return not self.skipped
 
     def _leave(self):
@@ -356,6 +356,7 @@ cdef class Gate:
 
     def clear_route_cache(self):
         cdef int rc = self.w.host.clear_route_cache(self.change().stream)
+        self.parted = True
         if rc < 0:
             refused(rc, "clear_route_cache()")
 

@@ -111,6 +111,20 @@ def test_consecutive_filters_take_one_crossing_a_phase(make_bench: BenchMaker) -
     assert bench.stats()["bridge.crossings"] - before == 1 + 3
 
 
+def test_body_that_a_filter_of_a_group_adds_reaches_the_next_and_the_upstream(
+    make_bench: BenchMaker,
+) -> None:
+    class Add(mb.HttpFilter):
+        def on_request_headers(self, stream: mb.Stream) -> None:
+            stream.request.headers["content-length"] = "5"
+            stream.request.body.append(b"added")
+
+    seen: list[str] = []
+    bench = make_bench(Add(), Log("next", seen))
+    assert bench.ask("POST").body == b"added"
+    assert "next request body b'added' end" in seen
+
+
 def test_group_ends_at_the_first_that_does_not_continue(make_bench: BenchMaker) -> None:
     class Stop(mb.HttpFilter):
         def on_request_headers(self, stream: mb.Stream) -> mb.Status:
