@@ -91,19 +91,9 @@ static int begin(mb_codec *codec, mb_codec_stream *stream) {
     if (h1->receiving != MB_H1_RECEIVE_IDLE || !mb__h1_reusable(codec)) {
         return MB_ECLOSED;
     }
-    stream->codec = codec;
-    stream->id = ++h1->next_id;
-    stream->local_ended = false;
-    stream->remote_ended = false;
-    stream->head_request = false;
-    stream->connect_request = false;
-    stream->http_10 = false;
-    stream->upgrade_request = false;
-    h1->stream = stream;
+    mb__h1_begin_stream(h1, stream);
     h1->receiving = MB_H1_RECEIVE_HEAD;
-    h1->sending = MB_H1_SEND_HEAD;
     h1->informational = 0;
-    h1->head_request = false;
     mb_h1_lines_reset(&h1->lines);
     return MB_OK;
 }

@@ -74,6 +74,21 @@ static inline mb_h1 *mb__h1(mb_codec *codec) {
 mb_h1 *mb__h1_new(const mb_allocator *allocator, const mb_codec_options *options,
                   const mb_codec_vtable *vtable, const mb_codec_events *events, void *owner);
 
+/* The stream becomes the present one. */
+static inline void mb__h1_begin_stream(mb_h1 *h1, mb_codec_stream *stream) {
+    stream->codec = &h1->codec;
+    stream->id = ++h1->next_id;
+    stream->local_ended = false;
+    stream->remote_ended = false;
+    stream->head_request = false;
+    stream->connect_request = false;
+    stream->http_10 = false;
+    stream->upgrade_request = false;
+    h1->stream = stream;
+    h1->sending = MB_H1_SEND_HEAD;
+    h1->head_request = false;
+}
+
 /* -- receiving (h1_receive.c). All return MB_OK to go on, MB_EAGAIN to stop, MB_EPROTO ----------
  */
 

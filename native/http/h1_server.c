@@ -19,17 +19,7 @@ static bool begin_stream(mb_h1 *h1) {
         h1->persistent = false;
         return false;
     }
-    stream->codec = &h1->codec;
-    stream->id = ++h1->next_id;
-    stream->local_ended = false;
-    stream->remote_ended = false;
-    stream->head_request = false;
-    stream->connect_request = false;
-    stream->http_10 = false;
-    stream->upgrade_request = false;
-    h1->stream = stream;
-    h1->sending = MB_H1_SEND_HEAD;
-    h1->head_request = false;
+    mb__h1_begin_stream(h1, stream);
     return true;
 }
 
