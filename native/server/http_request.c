@@ -190,7 +190,19 @@ static int sanitize(mb_stream *stream, const mb_hcm_config *config, bool interna
     return set_external_address(stream);
 }
 
-/* -- scheme and request id --------------------------------------------------------------------- */
+/* -- port, scheme and request id --------------------------------------------------------------- */
+
+/* The port that the client used; a trusted hop in front may have said it. */
+static int set_forwarded_port(mb_stream *stream, const mb_hcm_config *config) {
+    mb_headers *headers = &stream->headers[MB_REQUEST];
+    bool said =
+        config->xff_num_trusted_hops > 0 && mb_headers_has(headers, MB_TOKEN_X_FORWARDED_PORT);
+    if (!config->append_x_forwarded_port || !config->use_remote_address || said) {
+        return MB_OK;
+    }
+    return mb_http_set_number(headers, MB_TOKEN_X_FORWARDED_PORT,
+                              mb_address_port(&stream->info.local));
+}
 
 static int set_scheme(mb_stream *stream, const mb_hcm_config *config) {
     mb_headers *headers = &stream->headers[MB_REQUEST];
@@ -330,7 +342,8 @@ static int prepare(mb_http_conn *hc, mb_stream *stream, const mb_hcm_config *con
     }
     strip_port(stream, config);
     if ((rc = find_client(stream, config, &internal)) < 0 ||
-        (rc = set_scheme(stream, config)) < 0 || (rc = sanitize(stream, config, internal)) < 0 ||
+        (rc = set_forwarded_port(stream, config)) < 0 || (rc = set_scheme(stream, config)) < 0 ||
+        (rc = sanitize(stream, config, internal)) < 0 ||
         (rc = set_request_id(stream, config)) < 0) {
         return rc;
     }
