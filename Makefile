@@ -53,8 +53,8 @@ lint: style typecheck
 style: .venv/.stamp
 	$(BIN)/ruff check $(PY)
 	$(BIN)/ruff format --check $(PY)
-	$(if $(C),$(BIN)/clang-format --dry-run -Werror $(C))
-	$(if $(PYX),$(BIN)/cython-lint $(PYX))
+	@$(if $(C),$(BIN)/clang-format --dry-run -Werror $(C))
+	$(if $(PYX),PATH=$(CURDIR)/$(BIN):$$PATH cython-lint $(PYX))
 	$(BIN)/codespell
 
 format: .venv/.stamp

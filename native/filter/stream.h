@@ -158,7 +158,7 @@ struct mb_stream {
     mb_codec_stream codec; /* first: the codec's stream is ours */
     mb_worker *worker;
     const mb_stream_ops *ops;
-    void *owner; /* the connection of the connection manager */
+    void *owner;             /* the connection of the connection manager */
     mb_list_node owner_node; /* in its list of streams */
     const mb_chain *chain;
     mb_filter_slot *slots;        /* chain->count, in the arena */
