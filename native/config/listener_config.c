@@ -23,7 +23,6 @@ static const mb_doc_field listener_fields[] = {
     PART("per_connection_buffer_limit_bytes", U32, listener.buffer_limit_bytes),
     PART("stat_prefix", TEXT, listener.stat_prefix),
     PART("max_connections", U32, listener.options.max_connections),
-    PART("max_accepts_per_event", U32, listener.max_accepts_per_event),
 };
 
 static void read_listener(mb_builder *builder, const mb_doc *doc, mb_listener_config *out) {

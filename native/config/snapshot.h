@@ -23,9 +23,8 @@ typedef struct mb_listener_config {
     uint16_t port; /* 0: any free one */
     /* backlog, max_connections, reuse_port, v6_only as net/ takes them */
     mb_listener_options options;
-    uint32_t max_accepts_per_event; /* 0: the listener decides */
-    uint32_t buffer_limit_bytes;    /* watermark of a connection, and the most a filter may hold */
-    mb_slice stat_prefix;           /* empty: the address */
+    uint32_t buffer_limit_bytes; /* watermark of a connection, and the most a filter may hold */
+    mb_slice stat_prefix;        /* empty: the address */
     mb_hcm_config hcm;
 } mb_listener_config;
 

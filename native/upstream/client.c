@@ -141,7 +141,8 @@ bool mb_client_usable(const mb_client *client) {
 static bool reusable(mb_client *client) {
     uint32_t limit = mb__client_cluster(client)->settings.max_requests_per_connection;
 
-    if (!client->complete || client->conn->in.length > 0 ||
+    /* Above the watermark: what the next request sends would have no back-pressure to hear of. */
+    if (!client->complete || client->conn->in.length > 0 || client->conn->above_high ||
         !client->codec->vtable->reusable(client->codec)) {
         return false;
     }

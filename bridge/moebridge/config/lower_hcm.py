@@ -11,7 +11,7 @@ from moebridge.config.lower_log import access_logs
 from moebridge.config.lower_route import route_config
 from moebridge.config.lower_values import Context, lowered_enum, refuse_unless
 from moebridge.config.model import CidrRange, Hcm, Http1Options, RouteConfig, Timeouts
-from moebridge.config.proto_json import Node
+from moebridge.config.proto_json import NOT_YET, Node
 
 __all__ = ["REQUEST_HEADERS_TIMEOUT_MS", "REQUEST_TIMEOUT_MS", "hcm"]
 
@@ -98,6 +98,8 @@ def _http1(ctx: Context, node: Node) -> Http1Options:
     host = node.get("default_host_for_http_10", "")
     if any(c <= " " or c in "/?#@\x7f" for c in host):
         ctx.fault(node.at("default_host_for_http_10"), f"{quoted(host)} is no host")
+    if not node.get("allow_absolute_url", True):
+        ctx.fault(node.at("allow_absolute_url"), f"false {NOT_YET}")
     return Http1Options(
         allow_absolute_url=node.get("allow_absolute_url", True),
         accept_http_10=node.get("accept_http_10", False),

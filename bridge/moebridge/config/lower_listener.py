@@ -71,7 +71,6 @@ def _listener(ctx: Context, node: Node, index: int) -> Listener:
         per_connection_buffer_limit_bytes=buffer_limit(ctx, node),
         stat_prefix=node.get("stat_prefix", ""),
         max_connections=max_connections,
-        max_accepts_per_event=node.get("max_connections_to_accept_per_socket_event", 0),
     )
 
 

@@ -264,9 +264,6 @@ class Listener(Value, frozen=True, kw_only=True):
     # Open connections; more are closed at once. Envoy: off; ours 10,000, or the network filter
     # connection_limit's max_connections.
     max_connections: int = 10_000
-    # Accepted in one turn. Envoy's max_connections_to_accept_per_socket_event. 0 = the core decides
-    # (default).
-    max_accepts_per_event: int = 0
 
 
 class Config(Value, frozen=True, kw_only=True):

@@ -39,8 +39,7 @@ FIELDS: dict[str, frozenset[str]] = {
         "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer": "",
         # Listener
         _LISTENER + "Listener": "name address stat_prefix filter_chains default_filter_chain"
-        " per_connection_buffer_limit_bytes enable_reuse_port tcp_backlog_size"
-        " max_connections_to_accept_per_socket_event",
+        " per_connection_buffer_limit_bytes enable_reuse_port tcp_backlog_size",
         _LISTENER + "FilterChain": "name filter_chain_match filters transport_socket",
         _LISTENER + "FilterChainMatch": "",
         _LISTENER + "Filter": "name typed_config",

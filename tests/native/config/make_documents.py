@@ -216,7 +216,6 @@ def full() -> m.Config:
         per_connection_buffer_limit_bytes=15,
         stat_prefix="edge",
         max_connections=16,
-        max_accepts_per_event=17,
     )
     return m.Config(
         node_id="node", node_cluster="group", listeners=[listener], clusters=_clusters()

@@ -53,7 +53,6 @@ MB_TEST(every_setting_of_listener_and_connection_manager_arrives) {
     MB_CHECK_EQ_INT(listener->buffer_limit_bytes, 15);
     MB_CHECK_EQ_LIT(listener->stat_prefix, "edge");
     MB_CHECK_EQ_INT(listener->options.max_connections, 16);
-    MB_CHECK_EQ_INT(listener->max_accepts_per_event, 17);
     MB_CHECK(t->request_us == 1000 && t->request_headers_us == 2000 && t->stream_idle_us == 3000);
     MB_CHECK(t->idle_us == 4000 && t->max_connection_duration_us == 5000);
     MB_CHECK(t->max_stream_duration_us == 6000 && t->drain_us == 7000);
