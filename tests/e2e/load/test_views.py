@@ -203,8 +203,9 @@ class KeepAll(mb.HttpFilter):
 def take(listener: socket.socket) -> None:
     peer, _ = listener.accept()
     with peer:
-        while not peer.recv(1 << 20).endswith(b"\r\n0\r\n\r\n"):
-            pass
+        end = b""
+        while end != b"\r\n0\r\n\r\n":
+            end = (end + peer.recv(1 << 20))[-7:]
         peer.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
         peer.recv(1)
 
