@@ -19,6 +19,8 @@ int mbpy_cffi_group_headers(mb_filter *const *filters, uint32_t count, mb_direct
                             bool end_stream, uint32_t *ran);
 int mbpy_cffi_group_body(mb_filter *const *filters, uint32_t count, mb_direction direction,
                          mb_buffer *data, bool end_stream, uint32_t *ran);
+void mbpy_cffi_group_complete(mb_filter *const *filters, uint32_t count);
+void mbpy_cffi_group_destroy(mb_filter *const *filters, uint32_t count);
 void mbpy_cffi_batch_end(void *context);
 void mbpy_log(void *ctx, mb_log_level level, mb_slice component, mb_slice text);
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from moebridge import _runtime
@@ -122,15 +122,21 @@ def _define_hooks() -> None:
 _define_hooks()
 
 
+def _each(filters: Any, count: int) -> Iterator[Any]:
+    """The filters of a group, with the hook slot true for each."""
+    for index in range(count):
+        c = filters[index]
+        if index:
+            c.slot.filter = c.name
+            c.slot.sequence += 1
+        yield c
+
+
 def _group(filters: Any, count: int, ran: Any, run: Callable[[Any], tuple[int, bool]]) -> int:
     status = 0
-    for index in range(count):
-        if index:
-            slot = filters[index].slot
-            slot.filter = filters[index].name
-            slot.sequence += 1
-        status, acted = run(filters[index])
-        ran[0] = index + 1
+    for c in _each(filters, count):
+        status, acted = run(c)
+        ran[0] += 1
         if status or acted:
             break
     return status
@@ -148,8 +154,7 @@ def mbpy_cffi_group_body(
     return _group(filters, count, ran, lambda c: _run(c, direction * 3 + 1, end, data))
 
 
-@_callback()
-def mbpy_cffi_stream_complete(c: Any) -> None:
+def _complete(c: Any) -> None:
     stream = _stream_of(c)
     stream._complete()
     called = _place_of(c).hooks[_COMPLETE]
@@ -165,6 +170,17 @@ def mbpy_cffi_stream_complete(c: Any) -> None:
 
 
 @_callback()
+def mbpy_cffi_stream_complete(c: Any) -> None:
+    _complete(c)
+
+
+@_callback()
+def mbpy_cffi_group_complete(filters: Any, count: int) -> None:
+    for c in _each(filters, count):
+        _complete(c)
+
+
+@_callback()
 def mbpy_cffi_scheduled(c: Any, event: int) -> None:
     stream = _streams.get(int(ffi.cast("uintptr_t", c)))
     if stream is not None:
@@ -172,11 +188,21 @@ def mbpy_cffi_scheduled(c: Any, event: int) -> None:
         _runtime.scheduled(stream, event)
 
 
-@_callback()
-def mbpy_cffi_destroy(c: Any) -> None:
+def _destroy(c: Any) -> None:
     stream = _streams.pop(int(ffi.cast("uintptr_t", c)), None)
     if stream is not None:
         stream._detach()
+
+
+@_callback()
+def mbpy_cffi_destroy(c: Any) -> None:
+    _destroy(c)
+
+
+@_callback()
+def mbpy_cffi_group_destroy(filters: Any, count: int) -> None:
+    for c in _each(filters, count):
+        _destroy(c)
 
 
 @ffi.def_extern(error=_ECONFIG)  # type: ignore[untyped-decorator]
@@ -223,6 +249,7 @@ def module_address(worker: Worker) -> int:
     kind = ffi.new("mb_filter_kind *", {"name": name, "hooks": hooks})
     group = ffi.new("mb_group_hooks *")
     group.headers, group.body = lib.mbpy_cffi_group_headers, lib.mbpy_cffi_group_body
+    group.complete, group.destroy = lib.mbpy_cffi_group_complete, lib.mbpy_cffi_group_destroy
     module_name = ffi.new("char[]", b"moebridge")
     module = ffi.new("mb_module *")
     module.abi_version = lib.MB_ABI_VERSION

@@ -295,6 +295,14 @@ cdef public void mbpy_complete(mb_filter *f) noexcept:
     s.hook = -1
 
 
+cdef public void mbpy_group_complete(mb_filter **filters, uint32_t count) noexcept:
+    cdef uint32_t index
+    for index in range(count):
+        if index:
+            next_filter(filters[index])
+        mbpy_complete(filters[index])
+
+
 cdef public void mbpy_scheduled(mb_filter *f, uint64_t event) noexcept:
     cdef PyObject *known = (<PyObject **>f.state)[0]
     cdef Stream s
@@ -321,6 +329,14 @@ cdef public void mbpy_destroy(mb_filter *f) noexcept:
     except BaseException:
         PyErr_Clear()
         s.c = NULL
+
+
+cdef public void mbpy_group_destroy(mb_filter **filters, uint32_t count) noexcept:
+    cdef uint32_t index
+    for index in range(count):
+        if index:
+            next_filter(filters[index])
+        mbpy_destroy(filters[index])
 
 
 cdef public int mbpy_config_new(mbpy_worker *w, mb_filter_args *args, void **config,

@@ -160,6 +160,14 @@ static int on_group_body(mb_filter *const *filters, uint32_t count, mb_direction
               mbpy_group_body((mb_filter **)filters, count, direction, data, end_stream, ran));
 }
 
+static void on_group_complete(mb_filter *const *filters, uint32_t count) {
+    MBPY_HOOK_VOID(filters[0], mbpy_group_complete((mb_filter **)filters, count));
+}
+
+static void on_group_destroy(mb_filter *const *filters, uint32_t count) {
+    MBPY_HOOK_VOID(filters[0], mbpy_group_destroy((mb_filter **)filters, count));
+}
+
 static void on_batch_end(void *context) {
     mbpy_worker *worker = context;
     mbpy_worker_flush(worker);
@@ -192,7 +200,10 @@ static const mb_filter_hooks hooks = {
 };
 
 static const mb_filter_kind kinds[] = {{.name = "*", .hooks = &hooks}};
-static const mb_group_hooks group = {.headers = on_group_headers, .body = on_group_body};
+static const mb_group_hooks group = {.headers = on_group_headers,
+                                     .body = on_group_body,
+                                     .complete = on_group_complete,
+                                     .destroy = on_group_destroy};
 
 void mbpy_module_fill(mbpy_worker *worker, mb_module *out) {
     *out = (mb_module){

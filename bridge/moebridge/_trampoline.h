@@ -78,6 +78,8 @@ int mbpy_trailers(mb_filter *filter, int direction);
 void mbpy_complete(mb_filter *filter);
 void mbpy_scheduled(mb_filter *filter, uint64_t event);
 void mbpy_destroy(mb_filter *filter);
+void mbpy_group_complete(mb_filter **filters, uint32_t count);
+void mbpy_group_destroy(mb_filter **filters, uint32_t count);
 int mbpy_group_headers(mb_filter **filters, uint32_t count, int direction, int end_stream,
                        uint32_t *ran);
 int mbpy_group_body(mb_filter **filters, uint32_t count, int direction, mb_buffer *data,

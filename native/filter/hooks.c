@@ -160,24 +160,74 @@ void mb__hook_scheduled(mb_stream *stream, mb_filter_slot *slot, uint64_t event)
     }
 }
 
-void mb__hooks_complete(mb_stream *stream) {
-    for (uint32_t i = 0; i < stream->chain->count; i++) {
-        mb_filter_slot *slot = &stream->slots[i];
-        if ((slot->wants & (1u << MB_HOOK_STREAM_COMPLETE)) != 0) {
-            hook_begin(stream, slot, MB_HOOK_STREAM_COMPLETE);
-            slot->entry->hooks->stream_complete(&slot->filter);
-            hook_end(stream, 1);
+/* -- the end of a stream ----------------------------------------------------------------------- */
+
+static bool hears_end(const mb_filter_slot *slot, uint32_t hook) {
+    if (hook == MB_HOOK_DESTROY) {
+        return slot->touched && slot->entry->hooks->destroy != NULL;
+    }
+    return (slot->wants & (1u << hook)) != 0;
+}
+
+typedef void (*end_group_fn)(mb_filter *const *filters, uint32_t count);
+
+/* The module's way to tell several filters at once; NULL: there is none. */
+static end_group_fn end_group_of(const mb_filter_slot *slot, uint32_t hook) {
+    const mb_group_hooks *group = slot->entry->module->module.group;
+    if (group == NULL) {
+        return NULL;
+    }
+    return hook == MB_HOOK_DESTROY ? group->destroy : group->complete;
+}
+
+/* Collects the filters from `at` on that the same module tells together. Returns where others
+ * begin. */
+static uint32_t collect_ends(mb_stream *stream, uint32_t at, uint32_t hook, mb_filter **filters,
+                             uint32_t *count) {
+    const mb_module_ref *module = stream->slots[at].entry->module;
+    for (*count = 0; at < stream->chain->count && *count < GROUP_MAX; at++) {
+        mb_filter_slot *slot = &stream->slots[at];
+        if (!hears_end(slot, hook)) {
+            continue;
         }
+        if (slot->entry->module != module) {
+            break;
+        }
+        slot->touched = true;
+        filters[(*count)++] = &slot->filter;
+    }
+    return at;
+}
+
+static void tell_end(mb_stream *stream, uint32_t hook) {
+    for (uint32_t at = 0; at < stream->chain->count;) {
+        mb_filter_slot *slot = &stream->slots[at];
+        if (!hears_end(slot, hook)) {
+            at++;
+            continue;
+        }
+        uint32_t count = 1;
+        end_group_fn group = end_group_of(slot, hook);
+        hook_begin(stream, slot, hook);
+        if (group != NULL) {
+            mb_filter *filters[GROUP_MAX];
+            at = collect_ends(stream, at, hook, filters, &count);
+            group(filters, count);
+        } else if (hook == MB_HOOK_DESTROY) {
+            slot->entry->hooks->destroy(&slot->filter);
+            at++;
+        } else {
+            slot->entry->hooks->stream_complete(&slot->filter);
+            at++;
+        }
+        hook_end(stream, count);
     }
 }
 
+void mb__hooks_complete(mb_stream *stream) {
+    tell_end(stream, MB_HOOK_STREAM_COMPLETE);
+}
+
 void mb__hooks_destroy(mb_stream *stream) {
-    for (uint32_t i = 0; i < stream->chain->count; i++) {
-        mb_filter_slot *slot = &stream->slots[i];
-        if (slot->touched && slot->entry->hooks->destroy != NULL) {
-            hook_begin(stream, slot, MB_HOOK_DESTROY);
-            slot->entry->hooks->destroy(&slot->filter);
-            hook_end(stream, 1);
-        }
-    }
+    tell_end(stream, MB_HOOK_DESTROY);
 }

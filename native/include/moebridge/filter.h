@@ -290,6 +290,9 @@ typedef struct mb_group_hooks {
                    bool end_stream, uint32_t *ran);
     int (*body)(mb_filter *const *filters, uint32_t count, mb_direction direction, mb_buffer *data,
                 bool end_stream, uint32_t *ran);
+    /* All of them, in order: `stream_complete` and `destroy` have no status that could end it. */
+    void (*complete)(mb_filter *const *filters, uint32_t count);
+    void (*destroy)(mb_filter *const *filters, uint32_t count);
 } mb_group_hooks;
 
 typedef struct mb_filter_kind {

@@ -105,17 +105,17 @@ def stats_of(
 
 @pytest.mark.parametrize("count", [1, GROUP])
 def test_a_group_of_filters_is_entered_once_for_the_headers_of_each_message(count: int) -> None:
-    """Beside that each filter is told of the end of its stream."""
+    """Beside that the group is told of the end of the stream."""
     stats = stats_of([Nothing() for _ in range(count)], None)
-    assert stats["bridge.crossings"] == REQUESTS * (2 + count)
+    assert stats["bridge.crossings"] == REQUESTS * (2 + 1)
 
 
 @pytest.mark.parametrize("count", [1, GROUP])
 def test_a_group_of_filters_is_entered_once_for_each_piece_of_body(count: int) -> None:
     stats = stats_of([NothingOfBodies() for _ in range(count)], b"some bytes")
-    assert REQUESTS * (4 + count) <= stats["bridge.crossings"]
+    assert stats["bridge.crossings"] >= REQUESTS * (4 + 1)
     # Head and body may come in two pieces, the end of a body after its last one.
-    assert stats["bridge.crossings"] <= REQUESTS * (6 + count)
+    assert stats["bridge.crossings"] <= REQUESTS * (6 + 1)
 
 
 def test_the_core_does_not_enter_filters_without_hooks() -> None:
@@ -131,7 +131,7 @@ def test_gil_is_taken_at_most_once_an_iteration_of_the_loop() -> None:
     stats = stats_of([NothingOfBodies() for _ in range(GROUP)], b"some bytes")
     if _backend.DISPATCH == "cython":
         assert 0 < stats["bridge.gil_taken"] <= stats["loop.iterations"]
-        assert stats["bridge.gil_taken"] < stats["bridge.crossings"] // 4
+        assert stats["bridge.gil_taken"] < stats["bridge.crossings"]
     else:
         assert stats["bridge.gil_taken"] == stats["bridge.crossings"]
 

@@ -331,6 +331,20 @@ static int group_body(mb_filter *const *filters, uint32_t count, mb_direction di
     return status;
 }
 
+static void group_complete(mb_filter *const *filters, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        next(filters[i]);
+        stream_complete(filters[i]);
+    }
+}
+
+static void group_destroy(mb_filter *const *filters, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        next(filters[i]);
+        destroy(filters[i]);
+    }
+}
+
 /* -- the module ------------------------------------------------------------------------------- */
 
 static int config_new(void *module, mb_filter_args *args, void **config, uint32_t *wants) {
@@ -376,7 +390,10 @@ static const mb_filter_hooks hooks = {
     .destroy = destroy,
 };
 static const mb_filter_kind kinds[] = {{"*", &hooks}};
-static const mb_group_hooks groups = {group_headers, group_body};
+static const mb_group_hooks groups = {.headers = group_headers,
+                                      .body = group_body,
+                                      .complete = group_complete,
+                                      .destroy = group_destroy};
 
 void play_module_fill(play *self, mb_module *out, bool group) {
     *out = (mb_module){
