@@ -6,8 +6,9 @@ Both modules export the names of `EXPORTED`; everything else imports them from h
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, Final
+
+from moebridge import _interpreter
 
 __all__ = [
     "DISPATCH",
@@ -24,10 +25,7 @@ EXPORTED: Final = ("Headers", "RawHeaders", "Request", "Response", "Stream", "mo
 
 DISPATCH: Final = os.environ.get("MOEBRIDGE_DISPATCH") or "cython"
 
-if sys.implementation.name != "cpython":
-    raise ImportError("moebridge needs CPython")
-if not getattr(sys, "_is_gil_enabled", lambda: True)():
-    raise ImportError("moebridge does not run without the GIL yet: use a build of CPython with it")
+_interpreter.check()
 
 if TYPE_CHECKING or DISPATCH == "cython":
     from moebridge._dispatch import (
