@@ -97,7 +97,6 @@ static const mb_doc_field timeout_fields[] = {
 #define HTTP1(key, what, member) MB_DOC_FIELD(key, what, mb_hcm_config, member)
 
 static const mb_doc_field http1_fields[] = {
-    HTTP1("allow_absolute_url", BOOL, allow_absolute_url),
     HTTP1("accept_http_10", BOOL, codec.accept_http_10),
     HTTP1("default_host_for_http_10", TEXT, codec.default_host),
     HTTP1("enable_trailers", BOOL, codec.enable_trailers),

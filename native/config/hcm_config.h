@@ -70,7 +70,6 @@ typedef struct mb_hcm_config {
     uint32_t access_log_count;
     mb_hcm_timeouts timeouts;
     mb_codec_options codec; /* of the server's side */
-    bool allow_absolute_url;
 
     /* responses */
     mb_slice server_name;

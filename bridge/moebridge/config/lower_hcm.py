@@ -101,7 +101,6 @@ def _http1(ctx: Context, node: Node) -> Http1Options:
     if not node.get("allow_absolute_url", True):
         ctx.fault(node.at("allow_absolute_url"), f"false {NOT_YET}")
     return Http1Options(
-        allow_absolute_url=node.get("allow_absolute_url", True),
         accept_http_10=node.get("accept_http_10", False),
         default_host_for_http_10=host,
         enable_trailers=node.get("enable_trailers", False),

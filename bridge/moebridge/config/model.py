@@ -164,8 +164,6 @@ class Timeouts(Value, frozen=True, kw_only=True):
 class Http1Options(Value, frozen=True, kw_only=True):
     """Envoy's HCM http_protocol_options."""
 
-    # Absolute-form targets are taken. Default true.
-    allow_absolute_url: bool = True
     # HTTP/1.0 requests are served; else answered 426. Default false.
     accept_http_10: bool = False
     # Authority of a 1.0 request without Host; "" = such a request is answered 400.

@@ -173,7 +173,6 @@ def full() -> m.Config:
             delayed_close_ms=8,
         ),
         http1=m.Http1Options(
-            allow_absolute_url=False,
             accept_http_10=True,
             default_host_for_http_10="old.test",
             enable_trailers=True,

@@ -57,7 +57,7 @@ MB_TEST(every_setting_of_listener_and_connection_manager_arrives) {
     MB_CHECK(t->idle_us == 4000 && t->max_connection_duration_us == 5000);
     MB_CHECK(t->max_stream_duration_us == 6000 && t->drain_us == 7000);
     MB_CHECK_EQ_INT(t->delayed_close_us, 8000);
-    MB_CHECK(!hcm->allow_absolute_url && hcm->codec.accept_http_10 && hcm->codec.enable_trailers);
+    MB_CHECK(hcm->codec.accept_http_10 && hcm->codec.enable_trailers);
     MB_CHECK_EQ_LIT(hcm->codec.default_host, "old.test");
     MB_CHECK_EQ_LIT(hcm->server_name, "mb");
     MB_CHECK_EQ_INT(hcm->server_header, MB_SERVER_APPEND_IF_ABSENT);

@@ -69,6 +69,8 @@ INVALID: dict[str, tuple[Change, str, str]] = {
     "field not yet": (lambda d: d.hcm.update(tracing={}), f"{HCM}.tracing", NOT_YET),
     "bootstrap field not yet": (lambda d: d.root.update(admin={}), "admin", NOT_YET),
     "retries not yet": (lambda d: d.route["route"].update(retry_policy={"retry_on": "5xx"}), f"{ROUTE}.route.retry_policy", NOT_YET),
+    "absolute form refused": (lambda d: d.hcm.update(http_protocol_options={"allow_absolute_url": False}), f"{HCM}.http_protocol_options.allow_absolute_url", f"false {NOT_YET}"),
+    "accepts of a turn": (lambda d: d.listener.update(max_connections_to_accept_per_socket_event=4), "static_resources.listeners[0].max_connections_to_accept_per_socket_event", NOT_YET),
     "enum not yet": (lambda d: d.cluster.update(lb_policy="MAGLEV"), "static_resources.clusters[0].lb_policy", f"MAGLEV {NOT_YET}"),
     "enum misspelt": (lambda d: d.cluster.update(lb_policy="ROUND_ROBBIN"), "static_resources.clusters[0].lb_policy", "(did you mean ROUND_ROBIN?)"),
     "type not yet": (lambda d: d.add_filter("lua", "lua.v3.Lua"), f"{HCM}.http_filters[0].typed_config[\"@type\"]", f"envoy.extensions.filters.http.lua.v3.Lua {NOT_YET}"),
@@ -161,6 +163,7 @@ def test_one_fault_is_reported_with_its_path(case: str, document: Document) -> N
 
 VALID: dict[str, Change] = {
     "defaults of fields that are not there yet": lambda d: d.listener.update(transparent=None, listener_filters=[], traffic_direction="UNSPECIFIED", enable_mptcp=False),
+    "absolute form taken": lambda d: d.hcm.update(http_protocol_options={"allow_absolute_url": True}),
     "numbers as text": lambda d: d.listener["address"]["socket_address"].update(port_value="8080"),
     "integral float": lambda d: d.hcm.update(xff_num_trusted_hops=2.0),
     "enum by number": lambda d: d.hcm.update(codec_type=1),
