@@ -30,7 +30,14 @@ ARCHIVE = "build/native/release/libmbcore.a"
 CORE_SOURCE = "build/cffi/_core.c"
 EXPORTS = "bridge/core_exports.map"  # only the module's init function leaves the shared object
 # pkg-config's name of each library, and the Debian package that brings it.
-LIBRARIES = {"libcares": "libc-ares-dev", "re2": "libre2-dev", "libxxhash": "libxxhash-dev"}
+LIBRARIES = {
+    "libcares": "libc-ares-dev",
+    "libnghttp2": "libnghttp2-dev",
+    "libssl": "libssl-dev",
+    "libcrypto": "libssl-dev",
+    "libxxhash": "libxxhash-dev",
+    "re2": "libre2-dev",
+}
 INCLUDE_DIRS = ["native", "native/include"]
 COMPILE_ARGS = ["-std=gnu11", "-O3", "-fvisibility=hidden"]
 

@@ -7,7 +7,13 @@
  *
  * Re-entrancy: event callbacks may call `send_*`, `pause`, `reset` of the same codec. They may
  * not free it; the owner frees it after `receive` returned. `receive` stops after the event
- * that paused or ended the codec and can be called again to go on.
+ * that paused or ended the codec and can be called again to go on. A codec of many streams stops
+ * for none of them.
+ *
+ * What a codec of many streams has to say itself (acknowledgements, window updates) and bodies
+ * that wait for the peer's windows leave through `flush`. Its owner calls that after `receive` and
+ * whenever the output has sunk to its low watermark; so the output never grows far above the high
+ * one, and the rest waits in the codec, stream by stream (`on_pressure`).
  *
  * Errors of a peer are values (mb_protocol_error), never asserts. RFC 9112, RFC 9113.
  */
@@ -49,6 +55,7 @@ typedef struct mb_codec_stream {
     bool http_10;         /* the peer's message came as HTTP/1.0; codec sets it */
     bool upgrade_request; /* server side: asks for another protocol than h2c; codec sets it.
                            * Upgrades are not spoken yet: the owner answers 403 */
+    void *state;          /* a codec of many streams: its own part; NULL once it let go */
 } mb_codec_stream;
 
 typedef struct mb_codec_events {
@@ -69,16 +76,28 @@ typedef struct mb_codec_events {
     void (*on_trailers)(void *owner, mb_codec_stream *stream);
     /* The peer ended the stream abruptly (or the connection, within the stream). */
     void (*on_reset)(void *owner, mb_codec_stream *stream, mb_reset_reason reason);
+    /* Many streams: what waits of the stream's own body for the peer's window has grown above (has
+     * sunk to half of) MB_CODEC_STREAM_BYTES or the options' `stream_buffer_bytes`. NULL allowed.
+     */
+    void (*on_pressure)(void *owner, mb_codec_stream *stream, bool above);
+    /* Client of many streams: `reusable` may answer otherwise than before. NULL allowed. */
+    void (*on_capacity)(void *owner);
+    /* The answer to `ping`. NULL allowed. */
+    void (*on_ping_ack)(void *owner);
     /* The connection can carry nothing more. A server's `stream` is the one it happened in, begun
      * for the purpose if need be, so that it can be answered and logged like others: unless a head
      * was sent before, the codec still takes `send_headers` and `send_body` of it, and the owner
      * closes afterwards. NULL: `on_begin` gave none; on a client also: bytes that belong to no
-     * response (what was received before them stays good). Last event of the codec. */
+     * response (what was received before them stays good). Many streams: always NULL, and each
+     * stream that was open has been reset before (what the codec says at the end, GOAWAY, comes
+     * with the next `flush`). Last event of the codec. */
     void (*on_error)(void *owner, mb_codec_stream *stream, const mb_protocol_error *error);
 } mb_codec_events;
 
 typedef struct mb_codec_vtable {
     const char *protocol; /* "HTTP/1.1", "HTTP/2" */
+    /* Carries many streams at once: pausing one must not stop the reading of the connection. */
+    bool multiplexed;
     /* Parses what it can of `in`, draining it, with events. Returns MB_OK (all consumed or more
      * input needed), MB_EAGAIN (paused or waiting for the owner: call again later), MB_EPROTO. A
      * server of HTTP/1 stops with MB_EAGAIN between two requests too: call again when the next one
@@ -112,8 +131,15 @@ typedef struct mb_codec_vtable {
     /* Client: begins a stream; it may then be sent on. MB_OK, MB_EAGAIN (no room), MB_ECLOSED. */
     int (*begin)(mb_codec *codec, mb_codec_stream *stream);
     /* Says that no further stream will be taken: h1 adds `connection: close` to the next
-     * response, h2 sends GOAWAY. */
+     * response. h2 sends GOAWAY in two steps (RFC 9113 6.8): the first call says that the end is
+     * near and still takes streams, the second one, a while later, names the last stream. Further
+     * calls do nothing. */
     void (*shut_down)(mb_codec *codec, mb_buffer *out);
+    /* Many streams, else NULL. Appends to `out` what waits and may go now, until `out` holds
+     * `output_bytes` of the options. MB_OK or MB_ENOMEM. */
+    int (*flush)(mb_codec *codec, mb_buffer *out);
+    /* Many streams, else NULL. Asks the peer for a sign of life; `on_ping_ack` follows. */
+    int (*ping)(mb_codec *codec, mb_buffer *out);
     /* True while the connection can carry another stream after the present ones. */
     bool (*reusable)(const mb_codec *codec);
     void (*free)(mb_codec *codec);
@@ -124,6 +150,27 @@ struct mb_codec {
     const mb_codec_events *events;
     void *owner;
 };
+
+/* Of HTTP/2 only. Zero means: the default in the comment. The bounds on floods are Envoy's;
+ * docs/defaults.md. */
+typedef struct mb_h2_options {
+    uint32_t max_concurrent_streams;      /* of the peer's streams; 100. Client: of our own, under
+                                           * the peer's limit; 1024 */
+    uint32_t initial_stream_window_bytes; /* 64 KiB (65536) */
+    uint32_t initial_connection_window_bytes; /* 1 MiB */
+    uint32_t header_table_bytes;              /* HPACK, both ways; 4096 */
+    uint32_t max_frame_bytes;                 /* 16384 */
+    uint32_t stream_buffer_bytes;             /* of one stream's body that waits; 64 KiB */
+    uint32_t output_bytes;                    /* `flush` stops there; 64 KiB */
+    uint32_t max_outbound_frames;             /* 10000 */
+    uint32_t max_outbound_control_frames;  /* 1000: queued PING and SETTINGS replies, RST_STREAM */
+    uint32_t max_consecutive_empty_frames; /* inbound, with no END_STREAM; 1 */
+    uint32_t max_priority_frames_per_stream;    /* 100 */
+    uint32_t max_window_updates_per_data_frame; /* 10 */
+    uint32_t max_resets; /* rapid reset: after this many streams the connection is
+                          * closed when more than half of them were reset; 500 */
+    bool allow_connect;  /* extended CONNECT, RFC 8441 */
+} mb_h2_options;
 
 /* Limits and choices of a codec. Zero means: the default in the comment. */
 typedef struct mb_codec_options {
@@ -137,12 +184,18 @@ typedef struct mb_codec_options {
     bool reject_underscores;    /* names with '_': 400; headers_with_underscores_action */
     bool drop_underscores;
     mb_slice default_host; /* HTTP/1.0 without Host; empty: 400 */
+    mb_h2_options h2;
 } mb_codec_options;
 
-/* HTTP/1.1; `options` are copied. NULL: out of memory. */
+/* `options` are copied. NULL: out of memory. HTTP/1.1: */
 mb_codec *mb_h1_server_new(const mb_allocator *allocator, const mb_codec_options *options,
                            const mb_codec_events *events, void *owner);
 mb_codec *mb_h1_client_new(const mb_allocator *allocator, const mb_codec_options *options,
+                           const mb_codec_events *events, void *owner);
+/* HTTP/2. What is to be sent first (SETTINGS) waits for `flush`. */
+mb_codec *mb_h2_server_new(const mb_allocator *allocator, const mb_codec_options *options,
+                           const mb_codec_events *events, void *owner);
+mb_codec *mb_h2_client_new(const mb_allocator *allocator, const mb_codec_options *options,
                            const mb_codec_events *events, void *owner);
 
 #endif

@@ -237,17 +237,22 @@ mb_conn *mb_conn_new(mb_net *net, mb_transport *transport, int fd, const mb_addr
     return conn;
 }
 
-mb_conn *mb_conn_connect(mb_net *net, const mb_address *remote, const mb_address *local,
-                         uint64_t timeout_us, const mb_conn_events *events, void *owner) {
+static mb_transport *make_transport(mb_net *net, const mb_transport_maker *maker, int fd) {
+    return maker != NULL ? maker->make(maker, net->allocator, fd)
+                         : mb_plain_transport_new(net->allocator, fd);
+}
+
+mb_conn *mb_conn_connect(mb_net *net, const mb_connect_options *options,
+                         const mb_conn_events *events, void *owner) {
     mb_conn *conn = conn_alloc(net, events, owner);
     if (conn == NULL) {
         return NULL;
     }
     conn->outgoing = true;
-    int fd = mb__socket_connect(remote, local);
+    int fd = mb__socket_connect(options->remote, options->local);
     conn->saved_errno = fd < 0 ? -fd : 0;
     if (fd >= 0) {
-        conn->transport = mb_plain_transport_new(net->allocator, fd);
+        conn->transport = make_transport(net, options->maker, fd);
         if (conn->transport == NULL) {
             mb_free(net->allocator, conn, sizeof(*conn));
             return NULL;
@@ -256,11 +261,11 @@ mb_conn *mb_conn_connect(mb_net *net, const mb_address *remote, const mb_address
     }
     net->connections_opened++;
     net->connections_active++;
-    conn->remote = *remote;
+    conn->remote = *options->remote;
     if (conn->saved_errno != 0) {
         mb__conn_notify_later(conn);
-    } else if (timeout_us > 0) {
-        mb_loop_arm(net->loop, &conn->timer, timeout_us);
+    } else if (options->timeout_us > 0) {
+        mb_loop_arm(net->loop, &conn->timer, options->timeout_us);
     }
     return conn;
 }

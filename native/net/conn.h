@@ -115,11 +115,18 @@ struct mb_conn {
  * transport. NULL: out of memory (the transport is closed and freed). */
 mb_conn *mb_conn_new(mb_net *net, mb_transport *transport, int fd, const mb_address *remote,
                      const mb_conn_events *events, void *owner);
-/* Starts to connect; `on_connected` or `on_close` follows, never within the call. Binds to
- * `local` unless it is NULL or empty. TCP_NODELAY is set. `timeout_us` 0: the kernel's. What is
- * queued before goes out when connected. NULL: out of memory. */
-mb_conn *mb_conn_connect(mb_net *net, const mb_address *remote, const mb_address *local,
-                         uint64_t timeout_us, const mb_conn_events *events, void *owner);
+typedef struct mb_connect_options {
+    const mb_address *remote;
+    const mb_address *local;         /* bound to; NULL or empty: the system's choice */
+    uint64_t timeout_us;             /* with the transport's handshake; 0: the kernel's */
+    const mb_transport_maker *maker; /* used in the call; NULL: plain */
+} mb_connect_options;
+
+/* Starts to connect; `on_connected` (the handshake is done) or `on_close` follows, never within
+ * the call. TCP_NODELAY is set. What is queued before goes out when connected. NULL: out of
+ * memory. */
+mb_conn *mb_conn_connect(mb_net *net, const mb_connect_options *options,
+                         const mb_conn_events *events, void *owner);
 void mb_conn_set_owner(mb_conn *conn, const mb_conn_events *events, void *owner);
 void mb_conn_set_watermark(mb_conn *conn, size_t high_bytes); /* 0: none */
 /* Whether a reset by the peer closes at once while reading is disabled (what it sent before is

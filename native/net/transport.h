@@ -31,6 +31,13 @@ struct mb_transport {
     const mb_transport_vtable *vtable;
 };
 
+/* How the transport of a socket is made where that is configured (TLS, PROXY protocol). */
+typedef struct mb_transport_maker mb_transport_maker;
+struct mb_transport_maker {
+    /* Takes `fd`, a non-blocking socket. NULL: out of memory (fd is closed). */
+    mb_transport *(*make)(const mb_transport_maker *maker, const mb_allocator *allocator, int fd);
+};
+
 /* Takes `fd`, a non-blocking socket. NULL: out of memory (fd is closed). */
 mb_transport *mb_plain_transport_new(const mb_allocator *allocator, int fd);
 

@@ -237,9 +237,10 @@ mb_client *mb_client_new(mb_pool *pool) {
     client->codec = mb_h1_client_new(worker->allocator, &cluster->settings.codec,
                                      &mb__client_codec_events, client);
     if (client->codec != NULL) {
-        client->conn =
-            mb_conn_connect(&worker->net, &pool->host->address, NULL,
-                            cluster->settings.connect_timeout_us, &mb__client_conn_events, client);
+        const mb_connect_options options = {.remote = &pool->host->address,
+                                            .timeout_us = cluster->settings.connect_timeout_us};
+
+        client->conn = mb_conn_connect(&worker->net, &options, &mb__client_conn_events, client);
     }
     if (client->conn == NULL) {
         if (client->codec != NULL) {

@@ -32,13 +32,19 @@ static int listen_on_loopback(mb_address *address) {
     return fd;
 }
 
+static mb_conn *connect_to(world *w, const mb_address *remote, const mb_address *local,
+                           uint64_t timeout_us, owner *o) {
+    const mb_connect_options options = {.remote = remote, .local = local, .timeout_us = timeout_us};
+    return mb_conn_connect(&w->net, &options, &owner_events, o);
+}
+
 static void set_up(bench *self) {
     MB_CHECK(world_init(&self->world, 0));
     owner_init(&self->owner, &self->world);
     mb_address address;
     int listening = listen_on_loopback(&address);
     self->conn = self->owner.conn =
-        mb_conn_connect(&self->world.net, &address, NULL, 5000 * MS, &owner_events, &self->owner);
+        connect_to(&self->world, &address, NULL, 5000 * MS, &self->owner);
     MB_CHECK(self->conn != NULL);
     CHECK_LOG(&self->owner, "");
     self->peer = accept(listening, NULL, NULL);
@@ -88,8 +94,7 @@ MB_TEST(what_is_queued_before_connecting_goes_out_then) {
     owner_init(&b.owner, &b.world);
     mb_address address;
     int listening = listen_on_loopback(&address);
-    b.conn = b.owner.conn =
-        mb_conn_connect(&b.world.net, &address, NULL, 0, &owner_events, &b.owner);
+    b.conn = b.owner.conn = connect_to(&b.world, &address, NULL, 0, &b.owner);
     owner_send(&b.owner, "early", 5);
     b.peer = accept(listening, NULL, NULL);
     close(listening);
@@ -107,7 +112,7 @@ MB_TEST(refused_connect_is_told_with_its_errno) {
     owner_init(&o, &w);
     mb_address address;
     close(listen_on_loopback(&address)); /* a port that nobody has */
-    o.conn = mb_conn_connect(&w.net, &address, NULL, 5000 * MS, &owner_events, &o);
+    o.conn = connect_to(&w, &address, NULL, 5000 * MS, &o);
     CHECK_LOG(&o, "");
     world_turn_until(&w, &o.closed);
     CHECK_LOG(&o, "close:3 ");
@@ -124,7 +129,7 @@ MB_TEST(connect_that_can_not_start_is_told_later_too) {
     owner_init(&o, &w);
     mb_address address;
     MB_CHECK_EQ_INT(mb_address_unix(MB_SLICE_LIT("/nonexistent/socket"), &address), MB_OK);
-    o.conn = mb_conn_connect(&w.net, &address, NULL, 5000 * MS, &owner_events, &o);
+    o.conn = connect_to(&w, &address, NULL, 5000 * MS, &o);
     MB_CHECK(o.conn != NULL);
     owner_send(&o, "abc", 3);
     CHECK_LOG(&o, "");
@@ -143,7 +148,7 @@ MB_TEST(closing_a_connect_that_can_not_start_is_one_close) {
         owner_init(&o, &w);
         mb_address address;
         MB_CHECK_EQ_INT(mb_address_unix(MB_SLICE_LIT("/nonexistent/socket"), &address), MB_OK);
-        o.conn = mb_conn_connect(&w.net, &address, NULL, 5000 * MS, &owner_events, &o);
+        o.conn = connect_to(&w, &address, NULL, 5000 * MS, &o);
         mb_conn_close(o.conn, kind, 10);
         world_turn(&w);
         CHECK_LOG(&o, "close:0 ");
@@ -174,7 +179,7 @@ MB_TEST(connect_that_hangs_times_out) {
     mb_address address;
     int filler[8];
     int listening = hanging_listener(&address, filler, 8);
-    o.conn = mb_conn_connect(&w.net, &address, NULL, 250 * MS, &owner_events, &o);
+    o.conn = connect_to(&w, &address, NULL, 250 * MS, &o);
     world_advance_us(&w, 249 * MS);
     CHECK_LOG(&o, "");
     world_advance_us(&w, 2 * MS);
@@ -204,7 +209,7 @@ MB_TEST(connecting_binds_to_the_local_address) {
     mb_address address, local;
     int listening = listen_on_loopback(&address);
     mb_address_parse(MB_SLICE_LIT("127.0.0.9"), 0, &local);
-    o.conn = mb_conn_connect(&w.net, &address, &local, 5000 * MS, &owner_events, &o);
+    o.conn = connect_to(&w, &address, &local, 5000 * MS, &o);
     world_turn_until(&w, &o.connected);
     char text[MB_ADDRESS_TEXT_BYTES];
     MB_CHECK_EQ_LIT(((mb_slice){text, mb_address_host_text(&o.conn->local, text)}), "127.0.0.9");
@@ -376,7 +381,7 @@ MB_TEST(nth_allocation_failing_while_connecting_leaks_nothing) {
         bool made = world_init(&w, n);
         owner_init(&o, &w);
         if (made) {
-            o.conn = mb_conn_connect(&w.net, &address, NULL, 0, &owner_events, &o);
+            o.conn = connect_to(&w, &address, NULL, 0, &o);
             done = o.conn != NULL;
         }
         owner_fini(&o);
