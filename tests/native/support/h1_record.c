@@ -190,7 +190,13 @@ static void on_error(void *owner, mb_codec_stream *stream, const mb_protocol_err
 }
 
 static const mb_codec_events events = {
-    on_begin, on_headers, on_informational, on_body, on_trailers, on_reset, on_error,
+    .on_begin = on_begin,
+    .on_headers = on_headers,
+    .on_informational = on_informational,
+    .on_body = on_body,
+    .on_trailers = on_trailers,
+    .on_reset = on_reset,
+    .on_error = on_error,
 };
 
 /* -- driving -------------------------------------------------------------------------------- */
