@@ -60,7 +60,8 @@ void mb__conn_fail(mb_conn *conn, mb_close_reason reason, int error) {
         return;
     }
     conn->saved_errno = error;
-    if (reason == MB_CLOSED_CONNECT_FAILED || reason == MB_CLOSED_CONNECT_TIMEOUT) {
+    if (conn->outgoing &&
+        (reason == MB_CLOSED_CONNECT_FAILED || reason == MB_CLOSED_CONNECT_TIMEOUT)) {
         conn->net->connects_failed++;
     }
     shut(conn, false);
@@ -237,6 +238,16 @@ mb_conn *mb_conn_new(mb_net *net, mb_transport *transport, int fd, const mb_addr
     return conn;
 }
 
+bool mb_conn_is_open(const mb_conn *conn) {
+    return conn->state == MB_CONN_OPEN;
+}
+
+void mb_conn_set_handshake_timeout(mb_conn *conn, uint64_t timeout_us) {
+    if (conn->state == MB_CONN_HANDSHAKE && timeout_us > 0) {
+        mb_loop_arm(conn->net->loop, &conn->timer, timeout_us);
+    }
+}
+
 static mb_transport *make_transport(mb_net *net, const mb_transport_maker *maker, int fd) {
     return maker != NULL ? maker->make(maker, net->allocator, fd)
                          : mb_plain_transport_new(net->allocator, fd);
@@ -303,7 +314,7 @@ static void on_closing_event(mb_conn *conn, uint32_t events) {
 static void become_open(mb_conn *conn, uint32_t events) {
     conn->state = MB_CONN_OPEN;
     mb_loop_disarm(&conn->timer);
-    if (conn->outgoing && conn->events->on_connected != NULL) {
+    if (conn->events->on_connected != NULL) {
         conn->events->on_connected(conn->owner, conn);
     }
     if (conn->state != MB_CONN_OPEN) {
@@ -312,7 +323,9 @@ static void become_open(mb_conn *conn, uint32_t events) {
     if (conn->out.length > 0 || conn->write_ending) {
         mb_loop_defer(conn->net->loop, MB_PHASE_FLUSH, &conn->flush_task);
     }
-    on_open_event(conn, events);
+    /* Bytes that came with the end of the handshake lie in the transport: no event tells of them.
+     */
+    on_open_event(conn, conn->transport->vtable->handshake != NULL ? events | MB_IO_READ : events);
 }
 
 static void on_early_event(mb_conn *conn, uint32_t events) {

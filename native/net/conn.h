@@ -35,18 +35,19 @@ typedef enum mb_close_kind {
 
 typedef enum mb_close_reason {
     MB_CLOSED_BY_US = 0,
-    MB_CLOSED_BY_PEER,        /* an orderly end */
-    MB_CLOSED_RESET,          /* ECONNRESET, EPIPE */
-    MB_CLOSED_CONNECT_FAILED, /* errno in mb_conn_errno */
-    MB_CLOSED_CONNECT_TIMEOUT,
-    MB_CLOSED_HANDSHAKE_FAILED,
-    MB_CLOSED_ERROR /* other errno, or out of memory */
+    MB_CLOSED_BY_PEER,          /* an orderly end */
+    MB_CLOSED_RESET,            /* ECONNRESET, EPIPE */
+    MB_CLOSED_CONNECT_FAILED,   /* errno in mb_conn_errno */
+    MB_CLOSED_CONNECT_TIMEOUT,  /* of an accepted one: its handshake took too long */
+    MB_CLOSED_HANDSHAKE_FAILED, /* mb_transport_failure says why */
+    MB_CLOSED_ERROR             /* other errno, or out of memory */
 } mb_close_reason;
 
 /* All but `on_data` and `on_close` may be NULL. */
 typedef struct mb_conn_events {
-    void (*on_connected)(void *owner, mb_conn *conn); /* outgoing only */
-    void (*on_data)(void *owner, mb_conn *conn);      /* new bytes in conn->in */
+    /* An outgoing connection, or an accepted one whose transport shakes hands first, is open. */
+    void (*on_connected)(void *owner, mb_conn *conn);
+    void (*on_data)(void *owner, mb_conn *conn); /* new bytes in conn->in */
     /* The peer sends no more (half-close). The connection stays until the owner closes it. */
     void (*on_read_end)(void *owner, mb_conn *conn);
     void (*on_above_high)(void *owner, mb_conn *conn);
@@ -65,7 +66,7 @@ typedef struct mb_net {
     mb_slab *bulk;               /* what connections that fill large reads share; may be NULL */
     uint64_t connections_opened; /* accepted and outgoing, those that failed included */
     uint64_t connections_active; /* not closed yet */
-    uint64_t connects_failed;    /* timeouts included */
+    uint64_t connects_failed;    /* outgoing; timeouts included */
     uint64_t bytes_read, bytes_written;
 } mb_net;
 
@@ -105,7 +106,7 @@ struct mb_conn {
     /* conn.c's own */
     mb_task read_task, flush_task, notify_task; /* notify_task frees in the end */
     size_t high_bytes;
-    mb_timer timer; /* connect, then delayed close */
+    mb_timer timer; /* connect and handshake, then delayed close */
     uint64_t close_delay_us;
     int saved_errno;
     mb_address remote, local; /* for all to read; `local` of an outgoing one once connected */
@@ -115,6 +116,12 @@ struct mb_conn {
  * transport. NULL: out of memory (the transport is closed and freed). */
 mb_conn *mb_conn_new(mb_net *net, mb_transport *transport, int fd, const mb_address *remote,
                      const mb_conn_events *events, void *owner);
+/* False while its transport shakes hands: then `on_connected` or `on_close` follows, and nothing
+ * else before. */
+bool mb_conn_is_open(const mb_conn *conn);
+/* For an accepted one: its handshake is over within that time, or it is closed with
+ * MB_CLOSED_CONNECT_TIMEOUT. 0: no limit. */
+void mb_conn_set_handshake_timeout(mb_conn *conn, uint64_t timeout_us);
 typedef struct mb_connect_options {
     const mb_address *remote;
     const mb_address *local;         /* bound to; NULL or empty: the system's choice */

@@ -68,7 +68,7 @@ static int64_t read_once(mb_conn *conn) {
     }
     bool filled = (size_t)count == room;
     /* Before on_data, so that an edge that comes while the owner runs is not lost. */
-    conn->readable = filled || conn->hangup;
+    conn->readable = filled || conn->hangup || conn->transport->ended;
     adapt_read_size(conn, (size_t)count, filled);
     conn->bytes_read += (uint64_t)count;
     conn->net->bytes_read += (uint64_t)count;
@@ -140,7 +140,7 @@ void mb__conn_drop(mb_conn *conn) {
             conn->readable = false;
         } else if (count > 0) {
             left -= count;
-            conn->readable = (size_t)count == room || conn->hangup;
+            conn->readable = (size_t)count == room || conn->hangup || conn->transport->ended;
         } else {
             conn->readable = false;
             conn->read_ended = true;
