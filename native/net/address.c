@@ -57,12 +57,18 @@ int mb_address_parse(mb_slice host, uint16_t port, mb_address *out) {
 
 int mb_address_unix(mb_slice path, mb_address *out) {
     mb_address made = {.un.sun_family = AF_UNIX};
+    bool abstract = path.len > 0 && path.ptr[0] == '@';
     if (path.len == 0 || path.len >= sizeof(made.un.sun_path) ||
-        memchr(path.ptr, '\0', path.len) != NULL) {
+        memchr(path.ptr, '\0', path.len) != NULL || (abstract && path.len == 1)) {
         return MB_EINVAL;
     }
     memcpy(made.un.sun_path, path.ptr, path.len);
-    made.length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path.len + 1);
+    made.length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path.len);
+    if (abstract) {
+        made.un.sun_path[0] = '\0'; /* unix(7): the length ends the name, not a NUL */
+    } else {
+        made.length++;
+    }
     *out = made;
     return MB_OK;
 }
@@ -104,10 +110,17 @@ static size_t put_v6(char *out, const struct sockaddr_in6 *in6) {
     return len;
 }
 
-/* Paths need not end in NUL in the kernel's answers; the client's end usually has none at all. */
+/* Paths need not end in NUL in the kernel's answers; the client's end usually has none at all. A
+ * name of the abstract namespace is shown as it is configured, its other NULs too. */
 static size_t put_path(char *out, const mb_address *address) {
     size_t offset = offsetof(struct sockaddr_un, sun_path);
     size_t room = address->length > offset ? address->length - offset : 0;
+    if (room > 1 && address->un.sun_path[0] == '\0') {
+        for (size_t i = 0; i < room; i++) {
+            out[i] = address->un.sun_path[i] != '\0' ? address->un.sun_path[i] : '@';
+        }
+        return room;
+    }
     size_t len = strnlen(address->un.sun_path, room);
     memcpy(out, address->un.sun_path, len);
     return len;

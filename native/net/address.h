@@ -23,6 +23,7 @@ typedef struct mb_address {
 
 /* A numeric IPv4 or IPv6 address (brackets allowed). MB_OK, or MB_EINVAL: not numeric. */
 int mb_address_parse(mb_slice host, uint16_t port, mb_address *out);
+/* A path, or "@name" of the abstract namespace. MB_OK, or MB_EINVAL: too long or has a NUL. */
 int mb_address_unix(mb_slice path, mb_address *out);
 /* "1.2.3.4:80", "[::1]:80", a path; into MB_ADDRESS_TEXT_BYTES. Returns the length. */
 size_t mb_address_text(const mb_address *address, char *out);

@@ -107,6 +107,11 @@ int mb__cluster_set_hosts(mb_cluster *cluster, const mb_host_spec *specs, uint32
     return MB_OK;
 }
 
+static int parse_endpoint(const mb_endpoint *endpoint, mb_address *out) {
+    return endpoint->path.len > 0 ? mb_address_unix(endpoint->path, out)
+                                  : mb_address_parse(endpoint->host, endpoint->port, out);
+}
+
 static int set_static_hosts(mb_cluster *cluster) {
     const mb_cluster_settings *settings = &cluster->settings;
     const mb_allocator *allocator = cluster->worker->allocator;
@@ -127,13 +132,14 @@ static int set_static_hosts(mb_cluster *cluster) {
 
         spec->weight = endpoint->weight > 0 ? endpoint->weight : 1;
         spec->hostname = endpoint->hostname;
-        if (mb_address_parse(endpoint->host, endpoint->port, &spec->address) == MB_OK) {
+        if (parse_endpoint(endpoint, &spec->address) == MB_OK) {
             count++;
         } else {
+            mb_slice text = endpoint->path.len > 0 ? endpoint->path : endpoint->host;
+
             mb_worker_log(cluster->worker, MB_LOG_ERROR, "upstream",
-                          "cluster '%.*s': '%.*s' is not a numeric address",
-                          (int)settings->name.len, settings->name.ptr, (int)endpoint->host.len,
-                          endpoint->host.ptr);
+                          "cluster '%.*s': '%.*s' is neither a numeric address nor a socket's path",
+                          (int)settings->name.len, settings->name.ptr, (int)text.len, text.ptr);
         }
     }
     rc = mb__cluster_set_hosts(cluster, specs, count);
@@ -152,6 +158,9 @@ static int copy_endpoints(mb_arena *arena, mb_cluster_settings *settings) {
 
         copies[i] = *from;
         rc = mb_arena_dup(arena, from->host, &copies[i].host);
+        if (rc == MB_OK) {
+            rc = mb_arena_dup(arena, from->path, &copies[i].path);
+        }
         if (rc == MB_OK) {
             rc = mb_arena_dup(arena, from->hostname, &copies[i].hostname);
         }

@@ -12,13 +12,15 @@
 #include "base/map.h"
 #include "filter/worker.h"
 #include "http/codec.h"
+#include "net/h2_keepalive.h"
 
 typedef struct mb_cluster mb_cluster;
 typedef struct mb_upstream_host mb_upstream_host;
 
 typedef struct mb_endpoint {
-    mb_slice host; /* numeric, without brackets; STRICT_DNS: also a name */
+    mb_slice host; /* numeric, without brackets; STRICT_DNS: also a name; empty with a path */
     uint16_t port;
+    mb_slice path;     /* Unix socket, "@name" in the abstract namespace; empty: host and port */
     uint32_t weight;   /* >= 1 */
     mb_slice hostname; /* for auto_host_rewrite; empty: none */
 } mb_endpoint;
@@ -54,6 +56,14 @@ typedef struct mb_tcp_keepalive {
     uint32_t probes, time_s, interval_s; /* 0: the system's */
 } mb_tcp_keepalive;
 
+/* Which protocol its connections speak. */
+typedef enum mb_upstream_protocol {
+    MB_UPSTREAM_HTTP1 = 0,
+    MB_UPSTREAM_HTTP2,
+    MB_UPSTREAM_AUTO,      /* what TLS agrees on (ALPN) */
+    MB_UPSTREAM_DOWNSTREAM /* the protocol of the request's own connection */
+} mb_upstream_protocol;
+
 typedef struct mb_cluster_settings {
     mb_slice name, stat_name; /* stat_name empty: name */
     bool strict_dns;
@@ -67,7 +77,9 @@ typedef struct mb_cluster_settings {
     size_t buffer_limit_bytes;            /* per_connection_buffer_limit_bytes; 0: none */
     uint32_t max_requests_per_connection; /* 0: no limit */
     mb_circuit_limits limits;
-    mb_codec_options codec; /* limits on responses */
+    mb_upstream_protocol protocol;
+    mb_codec_options codec; /* limits on responses; HTTP/2 */
+    mb_keepalive_settings h2_keepalive;
     uint64_t settings_hash; /* of the document's bytes for this cluster */
 } mb_cluster_settings;
 

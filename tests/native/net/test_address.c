@@ -51,6 +51,17 @@ MB_TEST(what_is_no_numeric_address_is_refused) {
     MB_CHECK_EQ_INT(mb_address_parse(mb_slice_of(longer, 300), 1, &address), MB_EINVAL);
 }
 
+MB_TEST(names_of_the_abstract_namespace) {
+    mb_address address;
+    char text[MB_ADDRESS_TEXT_BYTES];
+
+    MB_CHECK_EQ_INT(mb_address_unix(MB_SLICE_LIT("@up"), &address), MB_OK);
+    MB_CHECK_EQ_INT(address.length, offsetof(struct sockaddr_un, sun_path) + 3);
+    MB_CHECK_EQ_INT(address.un.sun_path[0], 0);
+    MB_CHECK_EQ_LIT(((mb_slice){text, mb_address_text(&address, text)}), "@up");
+    MB_CHECK_EQ_INT(mb_address_unix(MB_SLICE_LIT("@"), &address), MB_EINVAL);
+}
+
 MB_TEST(unix_paths) {
     mb_address address;
     char out[MB_ADDRESS_TEXT_BYTES];
