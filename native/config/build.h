@@ -9,6 +9,7 @@
 
 #include "config/document.h"
 #include "config/snapshot.h"
+#include "net/h2_keepalive.h"
 
 /* An object of the snapshot and how to let it go; newest first. */
 typedef struct mb_release {
@@ -44,6 +45,11 @@ void mb__config_header_rules(mb_builder *builder, const mb_doc *doc, mb_header_r
 /* A list of HeaderMatch, of QueryParameterMatch. */
 mb_matcher *mb__config_header_matchers(mb_builder *builder, const mb_doc *doc, uint32_t *count);
 mb_matcher *mb__config_query_matchers(mb_builder *builder, const mb_doc *doc, uint32_t *count);
+
+/* -- http2_config.c: an Http2Options ---------------------------------------------------------- */
+
+/* `keepalive` is zeroed and stays so where the document has none. */
+void mb__config_http2(const mb_doc *doc, mb_h2_options *options, mb_keepalive_settings *keepalive);
 
 /* -- filter_config.c: the chain -------------------------------------------------------------- */
 

@@ -53,8 +53,9 @@ static const mb_doc_field cluster_fields[] = {
 };
 
 static const mb_doc_field endpoint_fields[] = {
-    MB_DOC_FIELD("host", TEXT, mb_endpoint, host, .min = 1),
-    MB_DOC_FIELD("port", U16, mb_endpoint, port, .min = 1),
+    MB_DOC_FIELD("host", TEXT, mb_endpoint, host),
+    MB_DOC_FIELD("port", U16, mb_endpoint, port),
+    MB_DOC_FIELD("path", TEXT, mb_endpoint, path),
     MB_DOC_FIELD("weight", U32, mb_endpoint, weight, .min = 1),
     MB_DOC_FIELD("hostname", TEXT, mb_endpoint, hostname),
 };
@@ -67,15 +68,30 @@ static const mb_doc_field circuit_fields[] = {
 };
 
 #define SETTING(key, what, member, ...)                                                            \
-    MB_DOC_FIELD(key, what, mb_cluster_settings, member, __VA_ARGS__)
+    MB_DOC_FIELD(key, what, http_parts, settings.member, __VA_ARGS__)
+
+typedef struct http_parts {
+    mb_cluster_settings settings;
+    mb_doc http2;
+} http_parts;
+
+static const char *const protocol_words[] = {
+    [MB_UPSTREAM_HTTP1] = "http1",
+    [MB_UPSTREAM_HTTP2] = "http2",
+    [MB_UPSTREAM_AUTO] = "auto",
+    [MB_UPSTREAM_DOWNSTREAM] = "downstream",
+    NULL,
+};
 
 static const mb_doc_field http_fields[] = {
+    SETTING("protocol", ENUM, protocol, .words = protocol_words),
     SETTING("idle_timeout_ms", MS, idle_timeout_us),
     SETTING("max_connection_duration_ms", MS, max_connection_duration_us),
     SETTING("max_requests_per_connection", U32, max_requests_per_connection),
     SETTING("max_response_headers_bytes", U32, codec.max_head_bytes, .min = 1),
     SETTING("max_headers_count", U32, codec.max_header_count, .min = 1),
     SETTING("enable_trailers", BOOL, codec.enable_trailers),
+    MB_DOC_FIELD("http2", NODE, http_parts, http2),
 };
 
 static const mb_doc_field keepalive_fields[] = {
@@ -84,6 +100,24 @@ static const mb_doc_field keepalive_fields[] = {
     MB_DOC_FIELD("interval_s", U32, mb_tcp_keepalive, interval_s, .max = INT32_MAX),
 };
 
+static void check_endpoint(const mb_doc *doc, const mb_endpoint *endpoint, bool strict_dns) {
+    mb_address address;
+    if ((endpoint->path.len == 0) == (endpoint->host.len == 0)) {
+        mb_doc_fault(doc, "needs either host and port, or path");
+    } else if (endpoint->path.len > 0) {
+        if (strict_dns || endpoint->port != 0 ||
+            mb_address_unix(endpoint->path, &address) != MB_OK) {
+            mb_doc_fault_at(doc, "path", "is no path of a Unix socket in a static cluster");
+        }
+    } else if (endpoint->port == 0) {
+        mb_doc_fault_at(doc, "port", "must be at least 1");
+    } else if (mb_slice_index(endpoint->host, '\0') >= 0) {
+        mb_doc_fault_at(doc, "host", "must not contain a NUL");
+    } else if (!strict_dns && mb_address_parse(endpoint->host, endpoint->port, &address) != MB_OK) {
+        mb_doc_fault_at(doc, "host", "is no IP address, which a static cluster needs");
+    }
+}
+
 static void read_endpoints(const mb_doc *doc, mb_cluster_settings *settings) {
     mb_doc_items items;
     mb_doc item;
@@ -91,16 +125,16 @@ static void read_endpoints(const mb_doc *doc, mb_cluster_settings *settings) {
     settings->endpoint_count = items.count;
     while (mb_doc_next(&items, &item)) {
         mb_endpoint *endpoint = &settings->endpoints[item.index];
-        mb_address address;
         MB_DOC_READ(&item, endpoint_fields, endpoint);
-        if (!settings->strict_dns && endpoint->host.len > 0 &&
-            mb_address_parse(endpoint->host, endpoint->port, &address) != MB_OK) {
-            mb_doc_fault_at(&item, "host", "is no IP address, which a static cluster needs");
-        }
-        if (mb_slice_index(endpoint->host, '\0') >= 0) {
-            mb_doc_fault_at(&item, "host", "must not contain a NUL");
-        }
+        check_endpoint(&item, endpoint, settings->strict_dns);
     }
+}
+
+static void read_http(const mb_doc *doc, mb_cluster_settings *settings) {
+    http_parts found = {.settings = *settings};
+    MB_DOC_READ(doc, http_fields, &found);
+    mb__config_http2(&found.http2, &found.settings.codec.h2, &found.settings.h2_keepalive);
+    *settings = found.settings;
 }
 
 static void read_cluster(const mb_doc *doc, mb_cluster_settings *out) {
@@ -109,7 +143,7 @@ static void read_cluster(const mb_doc *doc, mb_cluster_settings *out) {
     found.settings.strict_dns = found.type == TYPE_STRICT_DNS;
     found.settings.buffer_limit_bytes = found.buffer_limit_bytes;
     MB_DOC_READ(&found.circuit_breaker, circuit_fields, &found.settings.limits);
-    MB_DOC_READ(&found.http, http_fields, &found.settings);
+    read_http(&found.http, &found.settings);
     if (!mb_doc_is_nil(&found.tcp_keepalive)) {
         found.settings.keepalive.enabled = true;
         MB_DOC_READ(&found.tcp_keepalive, keepalive_fields, &found.settings.keepalive);

@@ -72,6 +72,10 @@ TABLE: dict[str, Any] = {
 'pipe': {'type': 'message', 'of': 'envoy.config.core.v3.Pipe', 'oneof': 'address'},
 'envoy_internal_address': {'type': 'message', 'of': 'envoy.config.core.v3.EnvoyInternalAddress', 'oneof': 'address'},
 }, "required_oneofs": ['address']},
+'envoy.config.core.v3.Pipe': {"fields": {
+'path': {'type': 'string', 'rules': {'min_len': 1}},
+'mode': {'type': 'uint32', 'rules': {'lte': 511}},
+}, "required_oneofs": []},
 'envoy.config.core.v3.SocketAddress': {"fields": {
 'protocol': {'type': 'enum', 'of': 'envoy.config.core.v3.SocketAddress.Protocol', 'rules': {'defined_only': True}},
 'address': {'type': 'string', 'rules': {'min_len': 1}},
@@ -257,6 +261,34 @@ TABLE: dict[str, Any] = {
 'use_balsa_parser': {'type': 'bool', 'wrapper': True, 'deprecated': True},
 'allow_custom_methods': {'type': 'bool'},
 'ignore_http_11_upgrade': {'repeated': True, 'type': 'message', 'of': 'envoy.type.matcher.v3.StringMatcher'},
+}, "required_oneofs": []},
+'envoy.config.core.v3.Http2ProtocolOptions': {"fields": {
+'hpack_table_size': {'type': 'uint32', 'wrapper': True},
+'max_concurrent_streams': {'type': 'uint32', 'wrapper': True, 'rules': {'lte': 2147483647, 'gte': 1}},
+'initial_stream_window_size': {'type': 'uint32', 'wrapper': True, 'rules': {'lte': 2147483647, 'gte': 65535}},
+'initial_connection_window_size': {'type': 'uint32', 'wrapper': True, 'rules': {'lte': 2147483647, 'gte': 65535}},
+'allow_connect': {'type': 'bool'},
+'allow_metadata': {'type': 'bool'},
+'max_outbound_frames': {'type': 'uint32', 'wrapper': True, 'rules': {'gte': 1}},
+'max_outbound_control_frames': {'type': 'uint32', 'wrapper': True, 'rules': {'gte': 1}},
+'max_consecutive_inbound_frames_with_empty_payload': {'type': 'uint32', 'wrapper': True},
+'max_inbound_priority_frames_per_stream': {'type': 'uint32', 'wrapper': True},
+'max_inbound_window_update_frames_per_data_frame_sent': {'type': 'uint32', 'wrapper': True, 'rules': {'gte': 1}},
+'stream_error_on_invalid_http_messaging': {'type': 'bool', 'deprecated': True},
+'override_stream_error_on_invalid_http_message': {'type': 'bool', 'wrapper': True},
+'custom_settings_parameters': {'repeated': True, 'type': 'message', 'of': 'envoy.config.core.v3.Http2ProtocolOptions.SettingsParameter'},
+'connection_keepalive': {'type': 'message', 'of': 'envoy.config.core.v3.KeepaliveSettings'},
+'use_oghttp2_codec': {'type': 'bool', 'wrapper': True},
+'max_metadata_size': {'type': 'uint64', 'wrapper': True},
+}, "required_oneofs": []},
+'envoy.config.core.v3.KeepaliveSettings': {"fields": {
+'interval': {'type': 'duration', 'rules': {'gte': 1000000}},
+'timeout': {'type': 'duration', 'rules': {'required': True, 'gte': 1000000}},
+'interval_jitter': {'type': 'message', 'of': 'envoy.type.v3.Percent'},
+'connection_idle_interval': {'type': 'duration', 'rules': {'gte': 1000000}},
+}, "required_oneofs": []},
+'envoy.type.v3.Percent': {"fields": {
+'value': {'type': 'double', 'rules': {'lte': 100.0, 'gte': 0.0}},
 }, "required_oneofs": []},
 'envoy.config.accesslog.v3.AccessLog': {"fields": {
 'name': {'type': 'string'},
@@ -697,6 +729,17 @@ TABLE: dict[str, Any] = {
 'http2_protocol_options': {'type': 'message', 'of': 'envoy.config.core.v3.Http2ProtocolOptions', 'oneof': 'protocol_config'},
 'http3_protocol_options': {'type': 'message', 'of': 'envoy.config.core.v3.Http3ProtocolOptions', 'oneof': 'protocol_config'},
 }, "required_oneofs": ['protocol_config']},
+'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig': {"fields": {
+'http_protocol_options': {'type': 'message', 'of': 'envoy.config.core.v3.Http1ProtocolOptions'},
+'http2_protocol_options': {'type': 'message', 'of': 'envoy.config.core.v3.Http2ProtocolOptions'},
+'http3_protocol_options': {'type': 'message', 'of': 'envoy.config.core.v3.Http3ProtocolOptions'},
+}, "required_oneofs": []},
+'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig': {"fields": {
+'http_protocol_options': {'type': 'message', 'of': 'envoy.config.core.v3.Http1ProtocolOptions'},
+'http2_protocol_options': {'type': 'message', 'of': 'envoy.config.core.v3.Http2ProtocolOptions'},
+'http3_protocol_options': {'type': 'message', 'of': 'envoy.config.core.v3.Http3ProtocolOptions'},
+'alternate_protocols_cache_options': {'type': 'message', 'of': 'envoy.config.core.v3.AlternateProtocolsCacheOptions'},
+}, "required_oneofs": []},
 },
 "enums": {
 'envoy.config.core.v3.SocketAddress.Protocol': {'TCP': 0, 'UDP': 1},

@@ -4,18 +4,36 @@ from __future__ import annotations
 
 from typing import Literal
 
+from moebridge.config.http2_model import Http2Options
 from moebridge.config.value_model import Value
 
-__all__ = ["CircuitBreaker", "Cluster", "Endpoint", "TcpKeepalive", "UpstreamHttp"]
+__all__ = [
+    "CircuitBreaker",
+    "Cluster",
+    "Endpoint",
+    "TcpKeepalive",
+    "UpstreamHttp",
+    "UpstreamProtocol",
+]
+
+UpstreamProtocol = Literal[
+    "http1",
+    "http2",
+    "auto",  # what TLS agrees on (ALPN): h2, else http/1.1
+    "downstream",  # the protocol of the request's own connection
+]
 
 
 class Endpoint(Value, frozen=True, kw_only=True):
     """Envoy's LbEndpoint with its Endpoint, of priority 0."""
 
-    # static: an IPv4 or IPv6 address without brackets. strict_dns: also a host name to resolve.
-    host: str
-    # 1 .. 65535.
-    port: int
+    # static: an IPv4 or IPv6 address without brackets. strict_dns: also a host name to resolve. ""
+    # with a path.
+    host: str = ""
+    # 1 .. 65535; 0 with a path.
+    port: int = 0
+    # Unix socket; "@name" stands in the abstract namespace. "" = host and port.
+    path: str = ""
     # Envoy's load_balancing_weight, >= 1. strict_dns: each resolved address gets it.
     weight: int = 1
     # Envoy's Endpoint.hostname, for auto host rewrite; strict_dns: `host` when not given. "" =
@@ -48,8 +66,10 @@ class TcpKeepalive(Value, frozen=True, kw_only=True):
 
 
 class UpstreamHttp(Value, frozen=True, kw_only=True):
-    """Envoy's extensions.upstreams.http.v3.HttpProtocolOptions, HTTP/1.1 part."""
+    """Envoy's extensions.upstreams.http.v3.HttpProtocolOptions."""
 
+    # explicit_http_config, auto_config or use_downstream_protocol_config. Default http1.
+    protocol: UpstreamProtocol = "http1"
     # Pooled connection without a request. ms, 0 = off. Default 1 h (common idle_timeout).
     idle_timeout_ms: int = 3_600_000
     # Age after which a connection takes no new request. ms, 0 = off (default).
@@ -62,6 +82,8 @@ class UpstreamHttp(Value, frozen=True, kw_only=True):
     max_headers_count: int = 100
     # Envoy's http_protocol_options.enable_trailers: pass response trailers on. Default false.
     enable_trailers: bool = False
+    # Of connections that speak HTTP/2.
+    http2: Http2Options = Http2Options(max_concurrent_streams=1024)
 
 
 class Cluster(Value, frozen=True, kw_only=True):

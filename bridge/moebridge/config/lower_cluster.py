@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
+from typing import NamedTuple
 
 from moebridge.config.cluster_model import (
     CircuitBreaker,
@@ -11,36 +10,30 @@ from moebridge.config.cluster_model import (
     Endpoint,
     TcpKeepalive,
     UpstreamHttp,
+    UpstreamProtocol,
 )
 from moebridge.config.faults import Path, quoted
+from moebridge.config.lower_address import (
+    LoweredAddress,
+    address,
+    is_host_name,
+    is_ip,
+    is_link_local,
+)
+from moebridge.config.lower_http2 import CLIENT_STREAMS, http2_options
 from moebridge.config.lower_values import Context, lowered_enum, refuse_unless
 from moebridge.config.proto_json import NOT_YET, Node
 
-__all__ = ["buffer_limit", "clusters", "is_host_name", "is_ip", "plain_transport"]
+__all__ = ["buffer_limit", "clusters", "plain_transport"]
 
 MIB = 1024 * 1024
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_OLDER_FIELDS = (
+    "common_http_protocol_options",
+    "http_protocol_options",
+    "http2_protocol_options",
+)
 _DNS_REFRESH_MS = 5_000
-_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)\Z")
-
-
-def is_ip(host: str) -> bool:
-    """An IPv4 or IPv6 address, without brackets and without a zone."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return "%" not in host
-
-
-def is_host_name(host: str) -> bool:
-    """A DNS name (RFC 1123; underscores are let through), not an address."""
-    labels = host.removesuffix(".").split(".")
-    return (
-        len(host) <= 253
-        and all(_LABEL.match(label) for label in labels)
-        and not labels[-1].isdigit()
-    )
 
 
 def clusters(ctx: Context, nodes: list[Node]) -> list[Cluster]:
@@ -128,23 +121,34 @@ def _endpoints(ctx: Context, node: Node, is_dns: bool) -> list[Endpoint]:
 
 
 def _endpoint(ctx: Context, node: Node, weight: int, is_dns: bool) -> Endpoint | None:
+    lowered = address(ctx, node["address"])
+    hostname = node.get("hostname", "")
+    if lowered.path:
+        _check_pipe(ctx, node["address"].node("pipe"), lowered, is_dns)
+        return Endpoint(path=lowered.path, weight=weight, hostname=hostname)
     socket = node["address"].node("socket_address")
-    host, port = socket.get("address", ""), socket.get("port_value", 0)
-    if "port_value" in socket and port == 0:
+    if "port_value" in socket and lowered.port == 0:
         ctx.fault(socket.at("port_value"), "must be in 1 .. 65535")
-    if not host:
+    if not lowered.host:
         return None
-    _check_host(ctx, socket.at("address"), host, is_dns)
+    _check_host(ctx, socket.at("address"), lowered.host, is_dns)
     return Endpoint(
-        host=host,
-        port=port,
+        host=lowered.host,
+        port=lowered.port,
         weight=weight,
-        hostname=node.get("hostname", "") or (host if is_dns else ""),
+        hostname=hostname or (lowered.host if is_dns else ""),
     )
 
 
+def _check_pipe(ctx: Context, node: Node, lowered: LoweredAddress, is_dns: bool) -> None:
+    if is_dns:
+        ctx.fault(node.path, "a cluster of type STRICT_DNS has names of hosts, no paths")
+    if lowered.mode:
+        ctx.fault(node.at("mode"), "is for a listener; an endpoint's socket exists already")
+
+
 def _check_host(ctx: Context, path: Path, host: str, is_dns: bool) -> None:
-    if is_ip(host):
+    if is_ip(host) or is_link_local(host):
         return
     if host.startswith("[") and is_ip(host[1:-1]):
         ctx.fault(path, f"{quoted(host)}: an IPv6 address stands here without brackets")
@@ -167,17 +171,54 @@ def _circuit_breaker(ctx: Context, node: Node) -> CircuitBreaker:
     )
 
 
-def _upstream_http(ctx: Context, node: Node) -> UpstreamHttp:
-    """From the typed options, or from the deprecated fields of the cluster itself."""
-    common, http1 = node.node("common_http_protocol_options"), node.node("http_protocol_options")
+class _HttpNodes(NamedTuple):
+    """Where the options of a cluster's HTTP stand: in the typed options, or in older fields."""
+
+    protocol: UpstreamProtocol
+    common: Node
+    http1: Node
+    http2: Node
+
+
+def _http_nodes(ctx: Context, node: Node) -> _HttpNodes:
+    older = _HttpNodes(
+        "http2" if "http2_protocol_options" in node else "http1",
+        node.node("common_http_protocol_options"),
+        node.node("http_protocol_options"),
+        node.node("http2_protocol_options"),
+    )
+    found = older
     for key, options in node.get("typed_extension_protocol_options", {}).items():
         if key != _HTTP_OPTIONS:
             ctx.fault(options.path, f"expected the key {_HTTP_OPTIONS}")
-        for older in ("common_http_protocol_options", "http_protocol_options"):
-            if older in node:
-                ctx.fault(node.at(older), f"cannot stand beside {_HTTP_OPTIONS}")
-        common = options.node("common_http_protocol_options")
-        http1 = options.node("explicit_http_config").node("http_protocol_options")
+        for name in _OLDER_FIELDS:
+            if name in node:
+                ctx.fault(node.at(name), f"cannot stand beside {_HTTP_OPTIONS}")
+        found = _typed_nodes(options)
+    return found
+
+
+def _typed_nodes(options: Node) -> _HttpNodes:
+    protocol: UpstreamProtocol = "http1"
+    choice = options.node("explicit_http_config")
+    if "http2_protocol_options" in choice:
+        protocol = "http2"
+    elif "use_downstream_protocol_config" in options:
+        protocol, choice = "downstream", options["use_downstream_protocol_config"]
+    elif "auto_config" in options:
+        protocol, choice = "auto", options["auto_config"]
+    return _HttpNodes(
+        protocol,
+        options.node("common_http_protocol_options"),
+        choice.node("http_protocol_options"),
+        choice.node("http2_protocol_options"),
+    )
+
+
+def _upstream_http(ctx: Context, node: Node) -> UpstreamHttp:
+    protocol, common, http1, http2 = _http_nodes(ctx, node)
+    if protocol == "auto":
+        ctx.fault(node.path, f"auto_config needs a transport socket with ALPN, which {NOT_YET}")
     refuse_unless(ctx, http1, "enable_trailers")
     refuse_unless(
         ctx,
@@ -189,6 +230,7 @@ def _upstream_http(ctx: Context, node: Node) -> UpstreamHttp:
         "max_requests_per_connection",
     )
     return UpstreamHttp(
+        protocol=protocol,
         idle_timeout_ms=common.get("idle_timeout", 3_600_000),
         max_connection_duration_ms=common.get("max_connection_duration", 0),
         max_requests_per_connection=common.get(
@@ -197,6 +239,7 @@ def _upstream_http(ctx: Context, node: Node) -> UpstreamHttp:
         max_response_headers_bytes=common.get("max_response_headers_kb", 60) * 1024,
         max_headers_count=common.get("max_headers_count", 100),
         enable_trailers=http1.get("enable_trailers", False),
+        http2=http2_options(ctx, http2, streams=CLIENT_STREAMS),
     )
 
 

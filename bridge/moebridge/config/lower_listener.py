@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from moebridge.config.faults import Faults, Path, quoted
-from moebridge.config.lower_cluster import buffer_limit, clusters, is_ip, plain_transport
+from moebridge.config.lower_address import is_ip
+from moebridge.config.lower_cluster import buffer_limit, clusters, plain_transport
 from moebridge.config.lower_hcm import hcm
 from moebridge.config.lower_values import Context
 from moebridge.config.model import Config, Hcm, Listener, RouteConfig
@@ -55,6 +56,8 @@ def bootstrap(faults: Faults, node: Node) -> Config:
 def _listener(ctx: Context, node: Node, index: int) -> Listener:
     if "address" not in node and "address" not in node.bad:
         ctx.fault(node.at("address"), "is required")
+    if "pipe" in node.node("address"):
+        ctx.fault(node["address"].at("pipe"), f"{NOT_YET} here")
     socket = node.node("address").node("socket_address")
     host = socket.get("address", "")
     if host and not is_ip(host):

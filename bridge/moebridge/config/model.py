@@ -24,6 +24,7 @@ from moebridge.config.cluster_model import (
     TcpKeepalive,
     UpstreamHttp,
 )
+from moebridge.config.http2_model import Http2Options, Keepalive
 from moebridge.config.route_model import (
     ClusterTarget,
     DirectResponse,
@@ -72,7 +73,9 @@ __all__ = [
     "HeaderMatch",
     "HostRewrite",
     "Http1Options",
+    "Http2Options",
     "HttpFilter",
+    "Keepalive",
     "Listener",
     "LiteralSegment",
     "OperatorSegment",

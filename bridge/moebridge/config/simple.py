@@ -13,7 +13,7 @@ from typing import TypedDict, Unpack
 from moebridge.config.access_log_format import DEFAULT_FORMAT, parse_format
 from moebridge.config.cluster_model import Cluster, Endpoint
 from moebridge.config.faults import ROOT, Faults, describe, nearest, quoted
-from moebridge.config.lower_cluster import is_host_name, is_ip
+from moebridge.config.lower_address import is_host_name, is_ip
 from moebridge.config.lower_hcm import REQUEST_HEADERS_TIMEOUT_MS, REQUEST_TIMEOUT_MS
 from moebridge.config.lower_listener import MAX_CONNECTIONS
 from moebridge.config.model import AccessLog, Config, Hcm, HttpFilter, Listener, Timeouts

@@ -31,7 +31,8 @@ FIELDS: dict[str, frozenset[str]] = {
         "envoy.config.bootstrap.v3.Bootstrap.StaticResources": "listeners clusters",
         _CORE + "Node": "id cluster",
         # Addresses
-        _CORE + "Address": "socket_address",
+        _CORE + "Address": "socket_address pipe",
+        _CORE + "Pipe": "path mode",
         _CORE + "SocketAddress": "protocol address port_value ipv4_compat",
         _CORE + "CidrRange": "address_prefix prefix_len",
         _CORE + "TcpKeepalive": "keepalive_probes keepalive_time keepalive_interval",
@@ -63,6 +64,13 @@ FIELDS: dict[str, frozenset[str]] = {
         " max_requests_per_connection",
         _CORE + "Http1ProtocolOptions": "allow_absolute_url accept_http_10"
         " default_host_for_http_10 enable_trailers",
+        _CORE + "Http2ProtocolOptions": "hpack_table_size max_concurrent_streams"
+        " initial_stream_window_size initial_connection_window_size allow_connect"
+        " max_outbound_frames max_outbound_control_frames"
+        " max_consecutive_inbound_frames_with_empty_payload max_inbound_priority_frames_per_stream"
+        " max_inbound_window_update_frames_per_data_frame_sent connection_keepalive",
+        _CORE + "KeepaliveSettings": "interval timeout interval_jitter connection_idle_interval",
+        "envoy.type.v3.Percent": "value",
         # Access logs
         "envoy.config.accesslog.v3.AccessLog": "name typed_config",
         "envoy.extensions.access_loggers.file.v3.FileAccessLog": "path format json_format"
@@ -126,8 +134,8 @@ FIELDS: dict[str, frozenset[str]] = {
         _CLUSTER + "Cluster": "name alt_stat_name type connect_timeout"
         " per_connection_buffer_limit_bytes lb_policy load_assignment circuit_breakers"
         " max_requests_per_connection common_http_protocol_options http_protocol_options"
-        " typed_extension_protocol_options dns_refresh_rate dns_jitter dns_failure_refresh_rate"
-        " respect_dns_ttl dns_lookup_family transport_socket upstream_connection_options",
+        " http2_protocol_options typed_extension_protocol_options dns_refresh_rate dns_jitter"
+        " dns_failure_refresh_rate respect_dns_ttl dns_lookup_family transport_socket upstream_connection_options",
         _CLUSTER + "Cluster.RefreshRate": "base_interval max_interval",
         _CLUSTER + "UpstreamConnectionOptions": "tcp_keepalive",
         _CLUSTER + "CircuitBreakers": "thresholds",
@@ -137,8 +145,11 @@ FIELDS: dict[str, frozenset[str]] = {
         _ENDPOINT + "LocalityLbEndpoints": "lb_endpoints priority",
         _ENDPOINT + "LbEndpoint": "endpoint load_balancing_weight",
         _ENDPOINT + "Endpoint": "address hostname",
-        _UPSTREAM_HTTP: "common_http_protocol_options explicit_http_config",
-        _UPSTREAM_HTTP + ".ExplicitHttpConfig": "http_protocol_options",
+        _UPSTREAM_HTTP: "common_http_protocol_options explicit_http_config"
+        " use_downstream_protocol_config auto_config",
+        _UPSTREAM_HTTP + ".ExplicitHttpConfig": "http_protocol_options http2_protocol_options",
+        _UPSTREAM_HTTP + ".UseDownstreamHttpConfig": "http_protocol_options http2_protocol_options",
+        _UPSTREAM_HTTP + ".AutoHttpConfig": "http_protocol_options http2_protocol_options",
     }.items()
 }
 

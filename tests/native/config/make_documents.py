@@ -230,6 +230,7 @@ def _clusters() -> list[m.Cluster]:
             endpoints=[
                 m.Endpoint(host="::1", port=81, weight=2, hostname="one.test"),
                 m.Endpoint(host="127.0.0.2", port=82, weight=3),
+                m.Endpoint(path="@up", weight=4),
             ],
             connect_timeout_ms=20,
             per_connection_buffer_limit_bytes=21,
@@ -237,12 +238,28 @@ def _clusters() -> list[m.Cluster]:
                 max_connections=22, max_pending_requests=23, max_requests=24, max_retries=25
             ),
             http=m.UpstreamHttp(
+                protocol="http2",
                 idle_timeout_ms=26,
                 max_connection_duration_ms=27,
                 max_requests_per_connection=28,
                 max_response_headers_bytes=29,
                 max_headers_count=30,
                 enable_trailers=True,
+                http2=m.Http2Options(
+                    max_concurrent_streams=34,
+                    initial_stream_window_bytes=65_535,
+                    initial_connection_window_bytes=65_536,
+                    header_table_bytes=35,
+                    max_outbound_frames=36,
+                    max_outbound_control_frames=37,
+                    max_consecutive_empty_frames=38,
+                    max_priority_frames_per_stream=39,
+                    max_window_updates_per_data_frame=40,
+                    allow_connect=True,
+                    keepalive=m.Keepalive(
+                        interval_ms=41, interval_jitter_ms=42, timeout_ms=43, idle_interval_ms=44
+                    ),
+                ),
             ),
             tcp_keepalive=m.TcpKeepalive(probes=31, time_s=32, interval_s=33),
             stat_name="stat",

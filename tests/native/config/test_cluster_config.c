@@ -12,7 +12,8 @@ MB_TEST(every_setting_of_a_cluster_arrives) {
     MB_CHECK_EQ_LIT(got->name, "names");
     MB_CHECK_EQ_LIT(got->stat_name, "stat");
     MB_CHECK(!got->strict_dns);
-    MB_CHECK_EQ_INT(got->endpoint_count, 2);
+    MB_CHECK_EQ_INT(got->endpoint_count, 3);
+    MB_CHECK_EQ_LIT(got->endpoints[2].path, "@up");
     MB_CHECK_EQ_INT(got->connect_timeout_us, 20000);
     MB_CHECK_EQ_INT(got->buffer_limit_bytes, 21);
     MB_CHECK(got->limits.max_connections == 22 && got->limits.max_pending_requests == 23);
@@ -24,7 +25,33 @@ MB_TEST(every_setting_of_a_cluster_arrives) {
     MB_CHECK(got->codec.enable_trailers && got->keepalive.enabled);
     MB_CHECK(got->keepalive.probes == 31 && got->keepalive.time_s == 32);
     MB_CHECK_EQ_INT(got->keepalive.interval_s, 33);
-    MB_CHECK_EQ_INT(mb_cluster_host_count(cluster), 2);
+    MB_CHECK_EQ_INT(mb_cluster_host_count(cluster), 3);
+    mb_snapshot_unref(snapshot);
+    config_world_fini(&world);
+}
+
+MB_TEST(every_option_of_http2_arrives) {
+    config_world world;
+    MB_CHECK(config_world_init(&world, 0));
+    mb_snapshot *snapshot = config_world_load(&world, NULL, config_full, NULL);
+    const mb_cluster *cluster = mb_snapshot_cluster(snapshot, MB_SLICE_LIT("names"));
+    const mb_h2_options *got = &cluster->settings.codec.h2;
+    const mb_keepalive_settings *keepalive = &cluster->settings.h2_keepalive;
+    MB_CHECK_EQ_INT(cluster->settings.protocol, MB_UPSTREAM_HTTP2);
+    MB_CHECK_EQ_INT(got->max_concurrent_streams, 34);
+    MB_CHECK_EQ_INT(got->initial_stream_window_bytes, 65535);
+    MB_CHECK_EQ_INT(got->initial_connection_window_bytes, 65536);
+    MB_CHECK_EQ_INT(got->header_table_bytes, 35);
+    MB_CHECK(got->max_outbound_frames == 36 && got->max_outbound_control_frames == 37);
+    MB_CHECK_EQ_INT(got->max_consecutive_empty_frames, 38);
+    MB_CHECK_EQ_INT(got->max_priority_frames_per_stream, 39);
+    MB_CHECK_EQ_INT(got->max_window_updates_per_data_frame, 40);
+    MB_CHECK(got->allow_connect);
+    MB_CHECK(keepalive->interval_us == 41000 && keepalive->jitter_us == 42000);
+    MB_CHECK(keepalive->timeout_us == 43000 && keepalive->idle_interval_us == 44000);
+    cluster = mb_snapshot_cluster(snapshot, MB_SLICE_LIT("backend"));
+    MB_CHECK_EQ_INT(cluster->settings.protocol, MB_UPSTREAM_HTTP1);
+    MB_CHECK_EQ_INT(cluster->settings.h2_keepalive.timeout_us, 0);
     mb_snapshot_unref(snapshot);
     config_world_fini(&world);
 }
