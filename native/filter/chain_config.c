@@ -12,8 +12,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-__attribute__((format(printf, 3, 4))) static void
-explain(mb_module_ref *module, mb_filter_args *args, const char *format, ...) {
+void mb__module_explain(mb_module_ref *module, mb_filter_args *args, const char *format, ...) {
     va_list list;
     va_start(list, format);
     vsnprintf(module->error, sizeof(module->error), format, list);
@@ -46,9 +45,10 @@ static void explain_unknown(mb_module_ref *module, mb_filter_args *args) {
         }
         length += (size_t)added;
     }
-    explain(module, args, "module %s has no filter \"%.*s\"; it has: %s", module->module.name,
-            args->filter_name.len < 80 ? (int)args->filter_name.len : 80,
-            args->filter_name.len > 0 ? args->filter_name.ptr : "", names[0] ? names : "none");
+    mb__module_explain(
+        module, args, "module %s has no filter \"%.*s\"; it has: %s", module->module.name,
+        args->filter_name.len < 80 ? (int)args->filter_name.len : 80,
+        args->filter_name.len > 0 ? args->filter_name.ptr : "", names[0] ? names : "none");
 }
 
 /* Bits of the hooks that are there. */
@@ -83,7 +83,8 @@ static int make_config(mb_module_ref *module, const mb_filter_hooks *hooks, mb_f
     int status = hooks->config_new(module->module.context, args, config, wants);
     if (status < 0) {
         if (args->error.len == 0) {
-            explain(module, args, "the filter refused its configuration: %s", mb_strerror(status));
+            mb__module_explain(module, args, "the filter refused its configuration: %s",
+                               mb_strerror(status));
         }
         return status;
     }
@@ -135,9 +136,9 @@ int mb_chain_override_configure(const mb_chain_entry *entry, mb_filter_args *arg
     uint32_t wants;
     if (args->filter_name.len > 0 &&
         find_hooks(&module->module, args->filter_name) != entry->hooks) {
-        explain(module, args, "\"%.*s\" is another filter than the chain's \"%s\"",
-                args->filter_name.len < 80 ? (int)args->filter_name.len : 80, args->filter_name.ptr,
-                entry->name != NULL ? entry->name : "");
+        mb__module_explain(module, args, "\"%.*s\" is another filter than the chain's \"%s\"",
+                           args->filter_name.len < 80 ? (int)args->filter_name.len : 80,
+                           args->filter_name.ptr, entry->name != NULL ? entry->name : "");
         return MB_ECONFIG;
     }
     int status = make_config(module, entry->hooks, args, &config, &wants);

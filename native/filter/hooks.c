@@ -16,7 +16,7 @@ static const uint32_t group_hook[3][2] = {
 /* Other threads read the slot: each field is written whole. A plain move. */
 #define SLOT_SET(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
 
-static void batch_begin(mb_worker *worker, mb_module_ref *module) {
+void mb__batch_begin(mb_worker *worker, mb_module_ref *module) {
     module->in_batch = true;
     if (!worker->batch_open) {
         worker->batch_open = true;
@@ -31,7 +31,7 @@ static inline void hook_begin(mb_stream *stream, mb_filter_slot *slot, uint32_t 
     mb_worker *worker = stream->worker;
     mb_module_ref *module = slot->entry->module;
     if (!module->in_batch && module->module.on_batch_end != NULL) {
-        batch_begin(worker, module);
+        mb__batch_begin(worker, module);
     }
     mb_hook_slot *now = &worker->hook_slot;
     SLOT_SET(now->hook, hook);

@@ -7,6 +7,7 @@
 
 #include "base/buffer.h"
 #include "filter/metadata.h"
+#include "filter/network_walk.h"
 #include "filter/walk.h"
 #include <stdio.h>
 #include <string.h>
@@ -436,4 +437,5 @@ const mb_host mb_host_functions = {
     .now_us = now_us,
     .log = log_line,
     .buffer_move = mb_buffer_move,
+    .network = &mb_network_host_functions,
 };

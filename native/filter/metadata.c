@@ -25,22 +25,16 @@ typedef struct metadata_entry {
     size_t room; /* bytes at value.ptr */
 } metadata_entry;
 
-typedef struct metadata_space {
-    struct metadata_space *next;
+typedef struct mb_metadata_space {
+    struct mb_metadata_space *next;
     mb_slice name;
     metadata_entry *entries; /* in the order they were first set */
     uint32_t count;
     mb_slice map; /* of all entries; `len` 0: not made since the last change */
 } metadata_space;
 
-typedef struct metadata {
-    metadata_space *spaces;
-    size_t bytes; /* taken so far */
-} metadata;
-
-static metadata_space *find_space(const mb_stream *stream, mb_slice name) {
-    const metadata *all = stream->metadata;
-    metadata_space *space = all == NULL ? NULL : all->spaces;
+static metadata_space *find_space(const mb_metadata_store *all, mb_slice name) {
+    metadata_space *space = all->spaces;
     while (space != NULL && !mb_slice_equal(space->name, name)) {
         space = space->next;
     }
@@ -56,8 +50,7 @@ static metadata_entry **find_entry(metadata_space *space, mb_slice key) {
     return at;
 }
 
-static int charge(mb_stream *stream, size_t bytes) {
-    metadata *all = stream->metadata;
+static int charge(mb_metadata_store *all, size_t bytes) {
     if (bytes > MB_METADATA_BYTES_MAX - all->bytes) {
         return MB_ELIMIT;
     }
@@ -65,22 +58,15 @@ static int charge(mb_stream *stream, size_t bytes) {
     return MB_OK;
 }
 
-static int make_space(mb_stream *stream, mb_slice name, metadata_space **out) {
-    if (stream->metadata == NULL) {
-        stream->metadata = mb_arena_zalloc(&stream->arena, sizeof(metadata));
-        if (stream->metadata == NULL) {
-            return MB_ENOMEM;
-        }
-    }
-    int status = charge(stream, sizeof(metadata_space) + name.len);
+static int make_space(mb_metadata_store *all, mb_slice name, metadata_space **out) {
+    int status = charge(all, sizeof(metadata_space) + name.len);
     if (status != MB_OK) {
         return status;
     }
-    metadata_space *space = mb_arena_zalloc(&stream->arena, sizeof(*space));
-    if (space == NULL || mb_arena_dup(&stream->arena, name, &space->name) != MB_OK) {
+    metadata_space *space = mb_arena_zalloc(all->arena, sizeof(*space));
+    if (space == NULL || mb_arena_dup(all->arena, name, &space->name) != MB_OK) {
         return MB_ENOMEM;
     }
-    metadata *all = stream->metadata;
     space->next = all->spaces;
     all->spaces = space;
     *out = space;
@@ -88,14 +74,14 @@ static int make_space(mb_stream *stream, mb_slice name, metadata_space **out) {
 }
 
 /* Puts a value into an entry, in its old room where it fits. */
-static int store(mb_stream *stream, metadata_entry *entry, mb_slice value) {
+static int store(mb_metadata_store *all, metadata_entry *entry, mb_slice value) {
     if (value.len > entry->room) {
         size_t room = (value.len + VALUE_ROUND - 1) / VALUE_ROUND * VALUE_ROUND;
-        int status = charge(stream, room);
+        int status = charge(all, room);
         if (status != MB_OK) {
             return status;
         }
-        char *bytes = mb_arena_bytes(&stream->arena, room);
+        char *bytes = mb_arena_bytes(all->arena, room);
         if (bytes == NULL) {
             return MB_ENOMEM;
         }
@@ -108,21 +94,21 @@ static int store(mb_stream *stream, metadata_entry *entry, mb_slice value) {
     return MB_OK;
 }
 
-static int set_key(mb_stream *stream, metadata_space *space, mb_slice key, mb_slice value) {
+static int set_key(mb_metadata_store *all, metadata_space *space, mb_slice key, mb_slice value) {
     metadata_entry **at = find_entry(space, key);
     space->map.len = 0;
     if (*at != NULL) {
-        return store(stream, *at, value);
+        return store(all, *at, value);
     }
-    int status = charge(stream, sizeof(metadata_entry) + key.len);
+    int status = charge(all, sizeof(metadata_entry) + key.len);
     if (status != MB_OK) {
         return status;
     }
-    metadata_entry *entry = mb_arena_zalloc(&stream->arena, sizeof(*entry));
-    if (entry == NULL || mb_arena_dup(&stream->arena, key, &entry->key) != MB_OK) {
+    metadata_entry *entry = mb_arena_zalloc(all->arena, sizeof(*entry));
+    if (entry == NULL || mb_arena_dup(all->arena, key, &entry->key) != MB_OK) {
         return MB_ENOMEM;
     }
-    status = store(stream, entry, value);
+    status = store(all, entry, value);
     if (status != MB_OK) {
         return status;
     }
@@ -149,7 +135,7 @@ static bool is_space(mb_slice value) {
 }
 
 /* On failure the namespace has its old entries again. */
-static int replace_space(mb_stream *stream, metadata_space *space, mb_slice value) {
+static int replace_space(mb_metadata_store *all, metadata_space *space, mb_slice value) {
     metadata_space old = *space;
     mb_msgpack cursor = mb_msgpack_read(value);
     uint32_t count;
@@ -160,7 +146,7 @@ static int replace_space(mb_stream *stream, metadata_space *space, mb_slice valu
         mb_slice key, part;
         mb_msgpack_get_str(&cursor, &key);
         mb_msgpack_value(&cursor, &part);
-        status = set_key(stream, space, key, part);
+        status = set_key(all, space, key, part);
     }
     if (status != MB_OK) {
         *space = old;
@@ -169,17 +155,17 @@ static int replace_space(mb_stream *stream, metadata_space *space, mb_slice valu
     return status;
 }
 
-static int make_map(mb_stream *stream, metadata_space *space) {
+static int make_map(mb_metadata_store *all, metadata_space *space) {
     mb_arena_text made;
     size_t bytes = 5;
     for (const metadata_entry *entry = space->entries; entry != NULL; entry = entry->next) {
         bytes += 5 + entry->key.len + entry->value.len;
     }
-    int status = charge(stream, bytes);
+    int status = charge(all, bytes);
     if (status != MB_OK) {
         return status;
     }
-    mb_arena_text_init(&made, &stream->arena, SIZE_MAX);
+    mb_arena_text_init(&made, all->arena, SIZE_MAX);
     mb_text_room(&made.text, bytes);
     mb_msgpack_put_map(&made.text, space->count);
     for (const metadata_entry *entry = space->entries; entry != NULL; entry = entry->next) {
@@ -192,22 +178,21 @@ static int make_map(mb_stream *stream, metadata_space *space) {
     return made.text.status;
 }
 
-/* Made anew each time it is asked for: once a stream, by who keeps a copy of it. */
-static int map_of_all(mb_stream *stream, mb_slice *value) {
-    const metadata *all = stream->metadata;
+/* Made anew each time it is asked for: once a all, by who keeps a copy of it. */
+static int map_of_all(mb_metadata_store *all, mb_slice *value) {
     mb_arena_text made;
     uint32_t count = 0;
-    if (all == NULL || all->spaces == NULL) {
+    if (all->spaces == NULL) {
         return MB_ENOTFOUND;
     }
     for (const metadata_space *space = all->spaces; space != NULL; space = space->next) {
         count++;
     }
-    mb_arena_text_init(&made, &stream->arena, 2 * MB_METADATA_BYTES_MAX);
+    mb_arena_text_init(&made, all->arena, 2 * MB_METADATA_BYTES_MAX);
     mb_msgpack_put_map(&made.text, count);
     for (metadata_space *space = all->spaces; space != NULL; space = space->next) {
         mb_slice map;
-        int status = mb_metadata_get(stream, space->name, (mb_slice){NULL, 0}, &map);
+        int status = mb_metadata_store_get(all, space->name, (mb_slice){NULL, 0}, &map);
         if (status != MB_OK) {
             return status;
         }
@@ -220,16 +205,16 @@ static int map_of_all(mb_stream *stream, mb_slice *value) {
     return made.text.status;
 }
 
-int mb_metadata_get(mb_stream *stream, mb_slice space, mb_slice key, mb_slice *value) {
+int mb_metadata_store_get(mb_metadata_store *all, mb_slice space, mb_slice key, mb_slice *value) {
     if (space.len == 0 && key.len == 0) {
-        return map_of_all(stream, value);
+        return map_of_all(all, value);
     }
-    metadata_space *found = find_space(stream, space);
+    metadata_space *found = find_space(all, space);
     if (found == NULL) {
         return MB_ENOTFOUND;
     }
     if (key.len == 0) {
-        int status = found->map.len > 0 ? MB_OK : make_map(stream, found);
+        int status = found->map.len > 0 ? MB_OK : make_map(all, found);
         if (status == MB_OK) {
             *value = found->map;
         }
@@ -243,17 +228,41 @@ int mb_metadata_get(mb_stream *stream, mb_slice space, mb_slice key, mb_slice *v
     return MB_OK;
 }
 
-int mb_metadata_set(mb_stream *stream, mb_slice space, mb_slice key, mb_slice value) {
-    metadata_space *found = find_space(stream, space);
+int mb_metadata_store_set(mb_metadata_store *all, mb_slice space, mb_slice key, mb_slice value) {
+    metadata_space *found = find_space(all, space);
     if (space.len == 0 || mb_msgpack_check(value, DEPTH_MAX, ITEMS_MAX) != MB_OK ||
         (key.len == 0 && !is_space(value))) {
         return MB_EINVAL;
     }
     if (found == NULL) {
-        int status = make_space(stream, space, &found);
+        int status = make_space(all, space, &found);
         if (status != MB_OK) {
             return status;
         }
     }
-    return key.len == 0 ? replace_space(stream, found, value) : set_key(stream, found, key, value);
+    return key.len == 0 ? replace_space(all, found, value) : set_key(all, found, key, value);
+}
+
+void mb_metadata_store_init(mb_metadata_store *store, mb_arena *arena) {
+    *store = (mb_metadata_store){.arena = arena};
+}
+
+/* -- of a stream: made when first set ---------------------------------------------------------- */
+
+int mb_metadata_get(mb_stream *stream, mb_slice space, mb_slice key, mb_slice *value) {
+    return stream->metadata != NULL ? mb_metadata_store_get(stream->metadata, space, key, value)
+                                    : MB_ENOTFOUND;
+}
+
+int mb_metadata_set(mb_stream *stream, mb_slice space, mb_slice key, mb_slice value) {
+    mb_metadata_store *store = stream->metadata;
+    if (store == NULL) {
+        store = mb_arena_alloc(&stream->arena, sizeof(*store));
+        if (store == NULL) {
+            return MB_ENOMEM;
+        }
+        mb_metadata_store_init(store, &stream->arena);
+        stream->metadata = store;
+    }
+    return mb_metadata_store_set(store, space, key, value);
 }

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/slice.h"
 #include "filter/host.h"
+#include <moebridge/network_filter.h>
 
 #include <dlfcn.h>
 #include <limits.h>
@@ -71,9 +72,48 @@ static int check_filter(mb_slice name, const mb_filter_kind *kind, uint32_t inde
     return status;
 }
 
+/* What the struct has of a module of that version. */
+static size_t module_bytes(uint32_t version) {
+    return minor_of(version) >= 1 ? sizeof(mb_module) : offsetof(mb_module, network_filters);
+}
+
+static int check_network_filter(mb_slice name, const mb_network_filter_kind *kind, uint32_t index,
+                                mb_text *error) {
+    if (kind->name == NULL || kind->name[0] == '\0' || kind->hooks == NULL) {
+        mb_text_format(blame(error, name), "network filter %u has no name or no hooks",
+                       (unsigned)index);
+        return MB_ECONFIG;
+    }
+    int status = check_abi(name, kind->name, kind->hooks->abi_version, kind->hooks->struct_size,
+                           sizeof(mb_network_filter_hooks), error);
+    if (status == MB_OK && kind->hooks->state_bytes > STATE_BYTES_MAX) {
+        mb_text_format(blame(error, name),
+                       "network filter %s wants %u bytes of state, the most "
+                       "are %u",
+                       kind->name, (unsigned)kind->hooks->state_bytes, STATE_BYTES_MAX);
+        return MB_ECONFIG;
+    }
+    return status;
+}
+
+static int check_network_filters(mb_slice name, const mb_module *module, mb_text *error) {
+    if (minor_of(module->abi_version) < 1) {
+        return MB_OK; /* it knows of none */
+    }
+    if (module->network_filter_count > 0 && module->network_filters == NULL) {
+        mb_text_c(blame(error, name), "its list of network filters is missing");
+        return MB_ECONFIG;
+    }
+    int status = MB_OK;
+    for (uint32_t i = 0; i < module->network_filter_count && status == MB_OK; i++) {
+        status = check_network_filter(name, &module->network_filters[i], i, error);
+    }
+    return status;
+}
+
 static int check_module(mb_slice name, const mb_module *module, mb_text *error) {
     int status = check_abi(name, "mb_module", module->abi_version, module->struct_size,
-                           sizeof(*module), error);
+                           module_bytes(module->abi_version), error);
     if (status != MB_OK) {
         return status;
     }
@@ -88,7 +128,7 @@ static int check_module(mb_slice name, const mb_module *module, mb_text *error) 
     for (uint32_t i = 0; i < module->filter_count && status == MB_OK; i++) {
         status = check_filter(name, &module->filters[i], i, error);
     }
-    return status;
+    return status == MB_OK ? check_network_filters(name, module, error) : status;
 }
 
 static int add(mb_worker *worker, mb_slice name, const mb_module *module, mb_text *error,
@@ -102,7 +142,7 @@ static int add(mb_worker *worker, mb_slice name, const mb_module *module, mb_tex
         mb_text_c(blame(error, name), mb_strerror(MB_ENOMEM));
         return MB_ENOMEM;
     }
-    made->module = *module;
+    memcpy(&made->module, module, module_bytes(module->abi_version)); /* the rest is zero */
     made->worker = worker;
     made->refs = 1;
     made->next = worker->modules;

@@ -28,6 +28,9 @@ static inline mb_module_ref *mb_module_share(mb_module_ref *module) {
     module->refs++;
     return module;
 }
+/* Says in `args->error` why a configuration was refused; valid until the module's next call. */
+void mb__module_explain(mb_module_ref *module, mb_filter_args *args, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* The last one calls the module's `free` and unloads its library. NULL is allowed. */
 void mb_module_release(mb_module_ref *module);
 

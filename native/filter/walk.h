@@ -27,6 +27,8 @@ int mb__hook_headers(mb_stream *stream, mb_direction direction, uint32_t *at, bo
 int mb__hook_body(mb_stream *stream, mb_direction direction, uint32_t *at, mb_buffer *data,
                   bool end_stream);
 int mb__hook_trailers(mb_stream *stream, mb_direction direction, uint32_t at);
+/* The first hook of a module in a turn, where it has an on_batch_end. */
+void mb__batch_begin(mb_worker *worker, mb_module_ref *module);
 void mb__hook_scheduled(mb_stream *stream, mb_filter_slot *slot, uint64_t event);
 /* stream_complete of all filters, then destroy of those that had any hook. */
 void mb__hooks_complete(mb_stream *stream);

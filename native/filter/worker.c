@@ -57,6 +57,7 @@ int mb_worker_init(mb_worker *worker, const mb_allocator *allocator, const mb_cl
     }
     mb_stats_init(&worker->stats_registry, allocator, mb_random_u64(&worker->random));
     worker->stats = &worker->stats_registry;
+    mb_map_init(&worker->connections, allocator, mb_random_u64(&worker->random));
     worker->slabs = mb_slab_pool_new(allocator);
     mb_poller *poller = mb_epoll_new(allocator);
     if (worker->slabs == NULL || poller == NULL) {
@@ -77,6 +78,7 @@ int mb_worker_init(mb_worker *worker, const mb_allocator *allocator, const mb_cl
 
 void mb_worker_fini(mb_worker *worker) {
     mb_stream_table_fini(worker);
+    mb_map_fini(&worker->connections);
     mb_net_fini(&worker->net);
     if (worker->loop != NULL) {
         mb_loop_free(worker->loop);

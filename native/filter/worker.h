@@ -44,6 +44,7 @@ struct mb_worker {
     mb_random random;
     mb_hook_slot hook_slot;
     mb_stream_table table;
+    mb_map connections; /* id -> mb_connection, of those with network filters */
     mb_worker_metrics metrics;
     /* The batch: begun by the first hook of a module that asked for on_batch_end. */
     mb_task batch_task;

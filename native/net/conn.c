@@ -36,7 +36,7 @@ void mb_net_fini(mb_net *net) {
 /* -- the end ------------------------------------------------------------------------------- */
 
 /* No event, timer or task of it comes after this, except its free. */
-static void shut(mb_conn *conn, bool reset) {
+static void shut(mb_conn *conn, bool reset, mb_close_reason reason) {
     conn->state = MB_CONN_CLOSED;
     conn->closed = true;
     conn->net->connections_active--;
@@ -52,6 +52,9 @@ static void shut(mb_conn *conn, bool reset) {
     mb_loop_cancel(&conn->read_task);
     mb_loop_cancel(&conn->flush_task);
     mb_loop_cancel(&conn->notify_task);
+    if (conn->stage != NULL) {
+        mb__stage_closed(conn, reason);
+    }
     mb_buffer_clear(&conn->out); /* `in` may still be looked at by an owner on the stack */
 }
 
@@ -64,7 +67,7 @@ void mb__conn_fail(mb_conn *conn, mb_close_reason reason, int error) {
         (reason == MB_CLOSED_CONNECT_FAILED || reason == MB_CLOSED_CONNECT_TIMEOUT)) {
         conn->net->connects_failed++;
     }
-    shut(conn, false);
+    shut(conn, false, reason);
     conn->events->on_close(conn->owner, conn, reason);
 }
 
@@ -100,7 +103,7 @@ static void on_notify_task(mb_task *task) {
         mb__conn_fail(conn, MB_CLOSED_CONNECT_FAILED, conn->saved_errno);
     } else if (conn->state == MB_CONN_HANDSHAKE) {
         mb__conn_fail(conn, MB_CLOSED_HANDSHAKE_FAILED, conn->saved_errno);
-    } else if (conn->out.length == 0 && (!conn->lingering || conn->read_ended)) {
+    } else if (mb__conn_queued(conn) == 0 && (!conn->lingering || conn->read_ended)) {
         mb__conn_fail(conn, MB_CLOSED_BY_US, 0);
     }
 }
@@ -116,7 +119,7 @@ void mb_conn_close(mb_conn *conn, mb_close_kind kind, uint64_t delay_us) {
         return;
     }
     if (kind == MB_CLOSE_NOW || kind == MB_CLOSE_RESET) {
-        shut(conn, kind == MB_CLOSE_RESET);
+        shut(conn, kind == MB_CLOSE_RESET, MB_CLOSED_BY_US);
         conn->events->on_close(conn->owner, conn, MB_CLOSED_BY_US);
         return;
     }
@@ -140,6 +143,8 @@ void mb_conn_close(mb_conn *conn, mb_close_kind kind, uint64_t delay_us) {
     }
     if (conn->write_failed) {
         mb__conn_notify_later(conn);
+    } else if (conn->stage != NULL) {
+        mb__stage_write_later(conn);
     } else if (!conn->write_blocked) {
         mb_loop_defer(loop, MB_PHASE_FLUSH, &conn->flush_task);
     }
@@ -155,16 +160,22 @@ static void on_free_task(mb_task *task) {
     mb_free(conn->net->allocator, conn, sizeof(*conn));
 }
 
+void mb__conn_free_later(mb_conn *conn) {
+    conn->notify_task.run = on_free_task;
+    mb_loop_defer(conn->net->loop, MB_PHASE_FREE, &conn->notify_task);
+}
+
 void mb_conn_free(mb_conn *conn) {
     if (conn == NULL || conn->freed) {
         return;
     }
     if (conn->state != MB_CONN_CLOSED) {
-        shut(conn, false);
+        shut(conn, false, MB_CLOSED_BY_US);
     }
     conn->freed = true; /* and no function queues a task of a closed one */
-    conn->notify_task.run = on_free_task;
-    mb_loop_defer(conn->net->loop, MB_PHASE_FREE, &conn->notify_task);
+    if (conn->stage == NULL) {
+        mb__conn_free_later(conn);
+    }
 }
 
 /* -- the beginning ------------------------------------------------------------------------- */
@@ -239,7 +250,7 @@ mb_conn *mb_conn_new(mb_net *net, mb_transport *transport, int fd, const mb_addr
 }
 
 bool mb_conn_is_open(const mb_conn *conn) {
-    return conn->state == MB_CONN_OPEN;
+    return conn->state == MB_CONN_OPEN && (conn->stage == NULL || conn->stage->is_connected);
 }
 
 void mb_conn_set_handshake_timeout(mb_conn *conn, uint64_t timeout_us) {
@@ -314,7 +325,9 @@ static void on_closing_event(mb_conn *conn, uint32_t events) {
 static void become_open(mb_conn *conn, uint32_t events) {
     conn->state = MB_CONN_OPEN;
     mb_loop_disarm(&conn->timer);
-    if (conn->events->on_connected != NULL) {
+    if (conn->stage != NULL) {
+        mb__stage_start(conn);
+    } else if (conn->events->on_connected != NULL) {
         conn->events->on_connected(conn->owner, conn);
     }
     if (conn->state != MB_CONN_OPEN) {

@@ -25,6 +25,7 @@
 #include "net/transport.h"
 
 typedef struct mb_conn mb_conn;
+typedef struct mb_stage mb_stage; /* stage.h */
 
 typedef enum mb_close_kind {
     MB_CLOSE_NOW = 0,     /* drop what is queued; FIN */
@@ -45,7 +46,8 @@ typedef enum mb_close_reason {
 
 /* All but `on_data` and `on_close` may be NULL. */
 typedef struct mb_conn_events {
-    /* An outgoing connection, or an accepted one whose transport shakes hands first, is open. */
+    /* An outgoing connection, or an accepted one whose transport shakes hands first or that has a
+     * stage, is open. */
     void (*on_connected)(void *owner, mb_conn *conn);
     void (*on_data)(void *owner, mb_conn *conn); /* new bytes in conn->in */
     /* The peer sends no more (half-close). The connection stays until the owner closes it. */
@@ -80,6 +82,7 @@ struct mb_conn {
     mb_transport *transport; /* NULL when there was no socket for a connect */
     const mb_conn_events *events;
     void *owner;
+    mb_stage *stage; /* between transport and `in`, `out`; NULL: there is none */
     /* conn.c's own: here to lie on the line that every event touches */
     mb_io io;
     uint32_t read_disabled;
@@ -116,7 +119,7 @@ struct mb_conn {
  * transport. NULL: out of memory (the transport is closed and freed). */
 mb_conn *mb_conn_new(mb_net *net, mb_transport *transport, int fd, const mb_address *remote,
                      const mb_conn_events *events, void *owner);
-/* False while its transport shakes hands: then `on_connected` or `on_close` follows, and nothing
+/* False while its transport shakes hands or its stage waits: then `on_connected` or `on_close` follows, and nothing
  * else before. */
 bool mb_conn_is_open(const mb_conn *conn);
 /* For an accepted one: its handshake is over within that time, or it is closed with

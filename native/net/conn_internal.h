@@ -4,7 +4,7 @@
 #ifndef MB_NET_CONN_INTERNAL_H
 #define MB_NET_CONN_INTERNAL_H
 
-#include "net/conn.h"
+#include "net/stage.h"
 
 typedef enum mb_conn_state {
     MB_CONN_CONNECTING = 0, /* outgoing; its MB_PHASE_NOTIFY means that it could not even start */
@@ -25,8 +25,27 @@ typedef enum mb_conn_state {
 void mb__conn_fail(mb_conn *conn, mb_close_reason reason, int error);
 /* The reason that an errno of the transport stands for. */
 mb_close_reason mb__conn_reason(int error);
+/* Frees the memory of a closed connection at the end of the turn. */
+void mb__conn_free_later(mb_conn *conn);
 /* Has what `flush` found told to the owner: MB_PHASE_NOTIFY. */
 void mb__conn_notify_later(mb_conn *conn);
+
+/* What waits to be written: the owner's queue, and what a stage has of it. */
+static inline size_t mb__conn_queued(const mb_conn *conn) {
+    const mb_stage *stage = conn->stage;
+    return conn->out.length +
+           (MB_UNLIKELY(stage != NULL) ? stage->wire.length + stage->write_held_bytes : 0);
+}
+/* Tells the owner that input waits or has ended, as far as it wants to know now. */
+void mb__conn_give_input(mb_conn *conn);
+/* At most once a crossing of the high watermark. */
+void mb__conn_check_high(mb_conn *conn);
+
+/* stage.c. What conn_read.c and conn_write.c do instead where there is a stage. */
+void mb__stage_start(mb_conn *conn);
+void mb__stage_read(mb_conn *conn, bool end);
+void mb__stage_write_later(mb_conn *conn);
+void mb__stage_closed(mb_conn *conn, mb_close_reason reason);
 
 /* conn_read.c. An event for reading while open. */
 void mb__conn_on_readable(mb_conn *conn, uint32_t events);

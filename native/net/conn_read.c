@@ -63,7 +63,8 @@ static int64_t read_once(mb_conn *conn) {
         return count;
     }
     mb_slab_commit(slab, (size_t)count);
-    if (MB_UNLIKELY(mb_buffer_append_slab(&conn->in, slab, at, (size_t)count) != MB_OK)) {
+    mb_buffer *to = MB_LIKELY(conn->stage == NULL) ? &conn->in : &conn->stage->received;
+    if (MB_UNLIKELY(mb_buffer_append_slab(to, slab, at, (size_t)count) != MB_OK)) {
         return MB_ENOMEM;
     }
     bool filled = (size_t)count == room;
@@ -92,7 +93,9 @@ static void read_stopped(mb_conn *conn, int64_t result) {
         mb__conn_fail(conn, mb__conn_reason(conn->saved_errno), conn->saved_errno);
     } else if (result == 0) {
         conn->read_ended = true;
-        if (conn->again) {
+        if (conn->stage != NULL) {
+            mb__stage_read(conn, true);
+        } else if (conn->again) {
             conn->end_due = true; /* the owner has asked to see its input once more before */
         } else {
             give_end(conn);
@@ -106,6 +109,11 @@ static inline bool may_read(const mb_conn *conn) {
     return conn->state == MB_CONN_OPEN && conn->read_disabled == 0;
 }
 
+/* The owner wants input, and so does the stage, if there is one. */
+static inline bool may_take(const mb_conn *conn) {
+    return may_read(conn) && (MB_LIKELY(conn->stage == NULL) || !conn->stage->read_paused);
+}
+
 void mb__conn_read(mb_conn *conn) {
     int64_t left = conn->net->read_budget_bytes;
     conn->reading = true;
@@ -117,11 +125,15 @@ void mb__conn_read(mb_conn *conn) {
             return;
         }
         left -= count;
+        if (MB_UNLIKELY(conn->stage != NULL)) {
+            mb__stage_read(conn, false);
+            continue;
+        }
         conn->again = false;
         conn->events->on_data(conn->owner, conn);
-    } while (conn->readable && left > 0 && may_read(conn));
+    } while (conn->readable && left > 0 && may_take(conn));
     conn->reading = false;
-    if (conn->readable && may_read(conn)) {
+    if (conn->readable && may_take(conn)) {
         mb_loop_defer(conn->net->loop, MB_PHASE_READ, &conn->read_task);
     }
 }
@@ -160,7 +172,7 @@ void mb__conn_on_readable(mb_conn *conn, uint32_t events) {
         conn->hangup = true;
         /* After the end a read shows no reset any more, and before a disabled one nobody reads. */
         if ((events & MB_IO_ERROR) &&
-            (conn->read_ended || (conn->read_disabled > 0 && conn->detect_reset))) {
+            (conn->read_ended || (!may_take(conn) && conn->detect_reset))) {
             mb__conn_fail(conn, MB_CLOSED_RESET, ECONNRESET);
             return;
         }
@@ -169,8 +181,27 @@ void mb__conn_on_readable(mb_conn *conn, uint32_t events) {
         return;
     }
     conn->readable = true;
-    if (MB_LIKELY(conn->read_disabled == 0 && !conn->reading)) {
+    if (MB_LIKELY(may_take(conn) && !conn->reading)) {
         mb__conn_read(conn);
+    }
+}
+
+static void give_again(mb_conn *conn) {
+    if (may_read(conn) && conn->again) {
+        conn->again = false;
+        if (conn->in.length > 0) {
+            bool was_reading = conn->reading;
+            conn->reading = true;
+            conn->events->on_data(conn->owner, conn);
+            conn->reading = was_reading;
+        }
+    }
+}
+
+void mb__conn_give_input(mb_conn *conn) {
+    give_again(conn);
+    if (may_read(conn) && conn->end_due && !conn->again) {
+        give_end(conn);
     }
 }
 
@@ -180,15 +211,8 @@ void mb__conn_on_read_task(mb_task *task) {
         mb__conn_drop(conn);
         return;
     }
-    if (may_read(conn) && conn->again) {
-        conn->again = false;
-        if (conn->in.length > 0) {
-            conn->reading = true;
-            conn->events->on_data(conn->owner, conn);
-            conn->reading = false;
-        }
-    }
-    if (may_read(conn) && conn->readable) {
+    give_again(conn);
+    if (may_take(conn) && conn->readable) {
         mb__conn_read(conn);
     } else if (may_read(conn) && conn->end_due && !conn->again) {
         give_end(conn);

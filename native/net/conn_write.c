@@ -10,7 +10,7 @@
 #include <errno.h>
 
 static inline bool is_below_low(const mb_conn *conn) {
-    return conn->high_bytes == 0 || conn->out.length <= conn->high_bytes / 2;
+    return conn->high_bytes == 0 || mb__conn_queued(conn) <= conn->high_bytes / 2;
 }
 
 /* All is sent: what was to come behind it. */
@@ -29,9 +29,15 @@ static void write_finished(mb_conn *conn) {
     }
 }
 
+/* The end passes a stage as the bytes do. */
+static bool stage_ended(const mb_conn *conn) {
+    return conn->stage == NULL || conn->stage->wire_end;
+}
+
 void mb__conn_write(mb_conn *conn) {
-    if (MB_LIKELY(conn->out.length > 0)) {
-        int64_t count = conn->transport->vtable->write(conn->transport, &conn->out);
+    mb_buffer *out = MB_LIKELY(conn->stage == NULL) ? &conn->out : &conn->stage->wire;
+    if (MB_LIKELY(out->length > 0)) {
+        int64_t count = conn->transport->vtable->write(conn->transport, out);
         if (MB_LIKELY(count > 0)) {
             conn->bytes_written += (uint64_t)count;
             conn->net->bytes_written += (uint64_t)count;
@@ -42,15 +48,16 @@ void mb__conn_write(mb_conn *conn) {
             conn->saved_errno = errno;
             conn->write_failed = true;
             mb_buffer_clear(&conn->out);
+            mb_buffer_clear(out);
             mb__conn_notify_later(conn);
             return;
         }
-        conn->write_blocked = conn->out.length > 0;
+        conn->write_blocked = out->length > 0;
     }
     if (MB_UNLIKELY(conn->above_high) && is_below_low(conn)) {
         mb__conn_notify_later(conn);
     }
-    if (MB_UNLIKELY(conn->write_ending) && conn->out.length == 0) {
+    if (MB_UNLIKELY(conn->write_ending) && out->length == 0 && stage_ended(conn)) {
         write_finished(conn);
     }
 }
@@ -83,10 +90,16 @@ void mb_conn_flush_later(mb_conn *conn) {
         mb_buffer_clear(&conn->out);
         return;
     }
-    if (MB_LIKELY(conn->state >= MB_CONN_OPEN && !conn->write_blocked)) {
+    if (MB_UNLIKELY(conn->stage != NULL)) {
+        mb__stage_write_later(conn);
+    } else if (MB_LIKELY(conn->state >= MB_CONN_OPEN && !conn->write_blocked)) {
         mb_loop_defer(conn->net->loop, MB_PHASE_FLUSH, &conn->flush_task);
     }
-    if (MB_UNLIKELY(conn->out.length > conn->high_bytes) && conn->high_bytes > 0 &&
+    mb__conn_check_high(conn);
+}
+
+void mb__conn_check_high(mb_conn *conn) {
+    if (MB_UNLIKELY(mb__conn_queued(conn) > conn->high_bytes) && conn->high_bytes > 0 &&
         !conn->above_high && conn->state != MB_CONN_CLOSING) {
         conn->above_high = true;
         if (conn->events->on_above_high != NULL) {

@@ -16,7 +16,7 @@
 
 /* Version of the filter ABI: the major number in the upper 16 bits, the minor in the lower. A
  * host loads a module of the same major and of a minor not above its own. */
-#define MB_ABI_VERSION 0x00010000
+#define MB_ABI_VERSION 0x00010001
 
 /* Bytes that somebody else owns; not NUL-terminated. `len == 0` allows any `ptr`. */
 typedef struct mb_slice {

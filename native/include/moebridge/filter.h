@@ -27,6 +27,10 @@ typedef struct mb_lease mb_lease;     /* keeps bytes of a buffer alive after the
 typedef struct mb_worker mb_worker;   /* the thread that runs the stream */
 typedef struct mb_metric mb_metric;   /* a counter, gauge or histogram */
 
+/* network_filter.h */
+typedef struct mb_network_host mb_network_host;
+typedef struct mb_network_filter_kind mb_network_filter_kind;
+
 /* Names a stream for its whole life and never another one: index and generation. */
 typedef uint64_t mb_stream_id;
 
@@ -246,6 +250,7 @@ typedef struct mb_host {
     /* Moves all bytes of `from` to the end of `to` without a copy. MB_OK, or MB_ENOMEM: nothing
      * was moved. */
     int (*buffer_move)(mb_buffer *to, mb_buffer *from);
+    const mb_network_host *network; /* since 1.1: network_filter.h */
 } mb_host;
 
 /* Hooks of one kind of filter. A NULL hook is never called; a filter that stopped and has no hook
@@ -312,6 +317,9 @@ typedef struct mb_module {
     /* Before the worker waits for events, once after each iteration in which a hook ran. */
     void (*on_batch_end)(void *context);
     void (*free)(void *context); /* when the last configuration that uses it is gone */
+    const mb_network_filter_kind *network_filters; /* since 1.1: network_filter.h */
+    uint32_t network_filter_count;
+    uint32_t reserved2;
 } mb_module;
 
 /* cffi: end */

@@ -51,7 +51,7 @@ MB_TEST(each_refusal_says_what_is_wrong) {
     check_refusal("", MB_ENOTFOUND, "\"\" is no name of a library");
     check_refusal("no_symbol", MB_EABI, "libno_symbol.so: has no function mb_module_init");
     check_refusal("newer_abi", MB_EABI,
-                  "libnewer_abi.so: mb_module is of filter ABI 2.0, this moebridge speaks 1.0");
+                  "libnewer_abi.so: mb_module is of filter ABI 2.1, this moebridge speaks 1.1");
     check_refusal("small_struct", MB_EABI, "libsmall_struct.so: mb_module has 16 bytes, its ABI");
     check_refusal("old_hooks", MB_EABI, "libold_hooks.so: old is of filter ABI 0.0, this");
     check_refusal("nameless", MB_ECONFIG, "libnameless.so: it has no name");
