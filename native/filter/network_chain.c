@@ -56,6 +56,12 @@ static void end_writing(mb_connection *connection) {
             return;
         }
     }
+    for (uint32_t i = 0; i < connection->chain->count; i++) {
+        mb_network_hold *hold = connection->slots[i].way[MB_NETWORK_WRITE].hold;
+        if (hold != NULL) {
+            mb_buffer_clear(&hold->kept);
+        }
+    }
     mb_buffer nothing;
     mb_buffer_init(&nothing, connection->worker->slabs);
     mb_conn_stage_send(stage, &nothing, true);

@@ -5,6 +5,7 @@
 #include "filter/network_walk.h"
 
 #include "base/alloc.h"
+#include "net/tls.h"
 #include <string.h>
 
 /* -- the connection ---------------------------------------------------------------------------- */
@@ -53,6 +54,26 @@ static int text_or_none(mb_slice text, mb_slice *out) {
     return MB_OK;
 }
 
+static int tls_text(mb_connection *connection, mb_connection_info what, mb_slice *out) {
+    const mb_conn *conn = connection->stage.conn;
+    const mb_tls_info *info = conn->transport != NULL ? mb_transport_tls(conn->transport) : NULL;
+    if (info == NULL) {
+        return MB_ENOTFOUND;
+    }
+    switch (what) {
+    case MB_CONNECTION_SNI:
+        return text_or_none(info->sni, out);
+    case MB_CONNECTION_ALPN:
+        return text_or_none(info->alpn, out);
+    case MB_CONNECTION_TLS_VERSION:
+        return text_or_none(info->version, out);
+    case MB_CONNECTION_TLS_CIPHER:
+        return text_or_none(info->cipher, out);
+    default:
+        return MB_ENOTFOUND;
+    }
+}
+
 static int info_text(mb_connection *connection, mb_connection_info what, mb_slice *out) {
     const mb_conn *conn = connection->stage.conn;
     switch (what) {
@@ -70,6 +91,13 @@ static int info_text(mb_connection *connection, mb_connection_info what, mb_slic
         return text_or_none(connection->cluster, out);
     case MB_CONNECTION_CLOSE_DETAILS:
         return text_or_none(connection->close_details, out);
+    case MB_CONNECTION_SNI:
+    case MB_CONNECTION_ALPN:
+    case MB_CONNECTION_TLS_VERSION:
+    case MB_CONNECTION_TLS_CIPHER:
+    case MB_CONNECTION_PEER_SUBJECT:
+    case MB_CONNECTION_PEER_SHA256:
+        return tls_text(connection, what, out);
     default:
         return MB_ENOTFOUND;
     }

@@ -34,7 +34,7 @@ void mb_conn_set_stage(mb_conn *conn, mb_stage *stage) {
     stage->conn = conn;
     stage->task = (mb_task){.run = on_task};
     stage->write_held_bytes = 0;
-    stage->is_open = stage->wire_end = stage->read_paused = false;
+    stage->is_open = stage->is_connected = stage->wire_end = stage->read_paused = false;
     mb_buffer_init(&stage->received, conn->net->slabs);
     mb_buffer_init(&stage->wire, conn->net->slabs);
     conn->stage = stage;
@@ -81,6 +81,7 @@ void mb__stage_closed(mb_conn *conn, mb_close_reason reason) {
 
 void mb_conn_stage_connected(mb_stage *stage) {
     mb_conn *conn = stage->conn;
+    stage->is_connected = true;
     if (conn->state == MB_CONN_OPEN && conn->events->on_connected != NULL) {
         conn->events->on_connected(conn->owner, conn);
     }

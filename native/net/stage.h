@@ -42,10 +42,11 @@ struct mb_stage {
     mb_buffer wire;     /* on its way to the transport */
     size_t write_held_bytes;
     /* stage.c's own */
-    mb_task task;         /* MB_PHASE_NOTIFY: opened, write */
-    bool is_open : 1;     /* `opened` was called */
-    bool wire_end : 1;    /* the end goes out behind `wire` */
-    bool read_paused : 1; /* nothing is read for now */
+    mb_task task;          /* MB_PHASE_NOTIFY: opened, write */
+    bool is_open : 1;      /* `opened` was called */
+    bool is_connected : 1; /* the owner may know of it */
+    bool wire_end : 1;     /* the end goes out behind `wire` */
+    bool read_paused : 1;  /* nothing is read for now */
 };
 
 /* Puts a stage into a connection that has not been through a turn of the loop. `stage->vtable` is
