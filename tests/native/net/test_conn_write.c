@@ -480,7 +480,7 @@ MB_TEST(nothing_flows_before_the_handshake_is_through) {
     next_handshake = MB_OK;
     mb_conn_ready(b.conn, MB_IO_READ);
     world_turn(&b.world);
-    CHECK_LOG(&b.owner, "data:5 ");
+    CHECK_LOG(&b.owner, "connected data:5 ");
     MB_CHECK_EQ_INT(b.transport.written_length, 3);
     tear_down(&b);
 }
