@@ -52,7 +52,7 @@ cdef extern from "Python.h":
 STREAM_GONE = "the stream has ended: keep what you need from it before its last hook returns"
 DATA_GONE = ("the data of a body hook was used after the hook had returned: keep bytes(data) or "
              "memoryview(data)")
-PSEUDO_NAMES = (b":method", b":path", b":authority", b":scheme", b":status")
+PSEUDO_NAMES = (b":method", b":path", b":authority", b":scheme", b":status", b":protocol")
 INFO_ROUTE_NAME = 8
 
 include "_dispatch_buffer.pxi"

@@ -349,31 +349,6 @@ mb_h1_fault mb_h1_parse_response(char *base, const mb_h1_lines *lines,
     return fault == MB_H1_FINE ? parse_fields(&p) : fault;
 }
 
-static bool may_be_trailer(uint32_t token) {
-    switch (token) {
-    case MB_TOKEN_HOST:
-    case MB_TOKEN_CONTENT_LENGTH:
-    case MB_TOKEN_CONTENT_ENCODING:
-    case MB_TOKEN_CONTENT_RANGE:
-    case MB_TOKEN_CONTENT_TYPE:
-    case MB_TOKEN_AUTHORIZATION:
-    case MB_TOKEN_PROXY_AUTHENTICATE:
-    case MB_TOKEN_PROXY_AUTHORIZATION:
-    case MB_TOKEN_WWW_AUTHENTICATE:
-    case MB_TOKEN_COOKIE:
-    case MB_TOKEN_SET_COOKIE:
-    case MB_TOKEN_CACHE_CONTROL:
-    case MB_TOKEN_EXPECT:
-    case MB_TOKEN_MAX_FORWARDS:
-    case MB_TOKEN_X_FORWARDED_FOR:
-    case MB_TOKEN_X_FORWARDED_HOST:
-    case MB_TOKEN_X_FORWARDED_PROTO:
-        return false;
-    default:
-        return !mb_token_is_hop_by_hop(token);
-    }
-}
-
 mb_h1_fault mb_h1_parse_trailers(char *base, const mb_h1_lines *lines,
                                  const mb_codec_options *options, mb_headers *trailers) {
     parser p = {base, lines, options, trailers, NULL};
@@ -390,7 +365,7 @@ mb_h1_fault mb_h1_parse_trailers(char *base, const mb_h1_lines *lines,
         if (token == MB_TOKEN_NONE && options->reject_underscores && has_underscore(name)) {
             return MB_H1_UNDERSCORE;
         }
-        if (!may_be_trailer(token) || (options->drop_underscores && has_underscore(name))) {
+        if (!mb_http_may_be_trailer(token) || (options->drop_underscores && has_underscore(name))) {
             continue;
         }
         if (trailers != NULL && mb_headers_append_raw(trailers, token, name, value) != MB_OK) {

@@ -243,6 +243,8 @@ static bool pseudo_is_valid(mb_pseudo which, mb_slice value) {
         return value.len > 0 && mb_http_is_all(value, MB_CHAR_LOWER_TOKEN);
     case MB_PSEUDO_STATUS:
         return mb_http_is_status(value);
+    case MB_PSEUDO_PROTOCOL:
+        return value.len > 0 && mb_http_is_all(value, MB_CHAR_TOKEN);
     default:
         return false;
     }

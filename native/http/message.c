@@ -86,6 +86,31 @@ bool mb_http_list_has(mb_slice list, mb_slice element) {
     return false;
 }
 
+bool mb_http_may_be_trailer(uint32_t token) {
+    switch (token) {
+    case MB_TOKEN_HOST:
+    case MB_TOKEN_CONTENT_LENGTH:
+    case MB_TOKEN_CONTENT_ENCODING:
+    case MB_TOKEN_CONTENT_RANGE:
+    case MB_TOKEN_CONTENT_TYPE:
+    case MB_TOKEN_AUTHORIZATION:
+    case MB_TOKEN_PROXY_AUTHENTICATE:
+    case MB_TOKEN_PROXY_AUTHORIZATION:
+    case MB_TOKEN_WWW_AUTHENTICATE:
+    case MB_TOKEN_COOKIE:
+    case MB_TOKEN_SET_COOKIE:
+    case MB_TOKEN_CACHE_CONTROL:
+    case MB_TOKEN_EXPECT:
+    case MB_TOKEN_MAX_FORWARDS:
+    case MB_TOKEN_X_FORWARDED_FOR:
+    case MB_TOKEN_X_FORWARDED_HOST:
+    case MB_TOKEN_X_FORWARDED_PROTO:
+        return false;
+    default:
+        return !mb_token_is_hop_by_hop(token);
+    }
+}
+
 static bool is_stale(void *ctx, const mb_field *field) {
     (void)ctx;
     return mb_token_is_hop_by_hop(field->token) &&

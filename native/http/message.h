@@ -25,6 +25,8 @@ bool mb_http_expects_continue(const mb_headers *request);
 bool mb_http_response_has_no_body(uint32_t status, bool head_request);
 /* True when the comma-separated list has that element; ASCII case does not matter. */
 bool mb_http_list_has(mb_slice list, mb_slice element);
+/* False for fields that decide about framing, routing or access: RFC 9110 6.5.1. */
+bool mb_http_may_be_trailer(uint32_t token);
 /* Removes hop-by-hop fields except `te: trailers`. The codecs do it to what they receive and leave
  * them out of what they send; this is for maps that come from elsewhere. */
 void mb_http_strip_hop_by_hop(mb_headers *headers);

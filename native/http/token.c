@@ -17,7 +17,7 @@ const mb_slice mb__token_names[MB_TOKEN_COUNT] = {[MB_TOKEN_NONE] = {"", 0},
 static const mb_slice pseudo_names[MB_PSEUDO_COUNT] = {
     [MB_PSEUDO_METHOD] = {":method", 7},        [MB_PSEUDO_PATH] = {":path", 5},
     [MB_PSEUDO_AUTHORITY] = {":authority", 10}, [MB_PSEUDO_SCHEME] = {":scheme", 7},
-    [MB_PSEUDO_STATUS] = {":status", 7},
+    [MB_PSEUDO_STATUS] = {":status", 7},        [MB_PSEUDO_PROTOCOL] = {":protocol", 9},
 };
 
 /* Little endian whatever the machine, so that one table serves all. */

@@ -27,7 +27,8 @@ typedef enum mb_pseudo {
     MB_PSEUDO_AUTHORITY = 2,
     MB_PSEUDO_SCHEME = 3,
     MB_PSEUDO_STATUS = 4,
-    MB_PSEUDO_COUNT = 5
+    MB_PSEUDO_PROTOCOL = 5, /* of an extended CONNECT, RFC 8441 */
+    MB_PSEUDO_COUNT = 6
 } mb_pseudo;
 
 /* The token of a lower-case name, or MB_TOKEN_NONE. */
