@@ -13,7 +13,9 @@
  * What a codec of many streams has to say itself (acknowledgements, window updates) and bodies
  * that wait for the peer's windows leave through `flush`. Its owner calls that after `receive` and
  * whenever the output has sunk to its low watermark; so the output never grows far above the high
- * one, and the rest waits in the codec, stream by stream (`on_pressure`).
+ * one, and the rest waits in the codec, stream by stream (`on_pressure`). Its events come from
+ * `receive`, `receive_end` and `flush` only, but for `on_pressure` above, which is the last act of
+ * `send_body`.
  *
  * Errors of a peer are values (mb_protocol_error), never asserts. RFC 9112, RFC 9113.
  */
@@ -21,6 +23,7 @@
 #define MB_HTTP_CODEC_H
 
 #include "base/buffer.h"
+#include "http/h2_counters.h"
 #include "http/header_map.h"
 
 typedef struct mb_codec mb_codec;
@@ -51,11 +54,14 @@ typedef struct mb_codec_stream {
     mb_headers *trailers; /* where it puts trailers; owner sets it */
     mb_buffer *body;      /* where it puts body pieces before `on_body`; owner sets it */
     bool head_request;    /* the request is HEAD, the response has no body; codec sets it */
-    bool connect_request; /* CONNECT (a 2xx starts a tunnel); codec sets it. HTTP/1 refuses it */
+    bool connect_request; /* CONNECT, an extended one too (its `:protocol` is a pseudo-header): a
+                           * 2xx starts a tunnel; codec sets it. HTTP/1 refuses it */
     bool http_10;         /* the peer's message came as HTTP/1.0; codec sets it */
     bool upgrade_request; /* server side: asks for another protocol than h2c; codec sets it.
                            * Upgrades are not spoken yet: the owner answers 403 */
     void *state;          /* a codec of many streams: its own part; NULL once it let go */
+    const char *reset_details; /* why, for on_reset: Envoy's response code details, constant; of
+                                * many streams only, else NULL */
 } mb_codec_stream;
 
 typedef struct mb_codec_events {
@@ -77,10 +83,10 @@ typedef struct mb_codec_events {
     /* The peer ended the stream abruptly (or the connection, within the stream). */
     void (*on_reset)(void *owner, mb_codec_stream *stream, mb_reset_reason reason);
     /* Many streams: what waits of the stream's own body for the peer's window has grown above (has
-     * sunk to half of) MB_CODEC_STREAM_BYTES or the options' `stream_buffer_bytes`. NULL allowed.
-     */
+     * sunk to half of) the options' `stream_buffer_bytes`. NULL allowed. */
     void (*on_pressure)(void *owner, mb_codec_stream *stream, bool above);
-    /* Client of many streams: `reusable` may answer otherwise than before. NULL allowed. */
+    /* Client of many streams: `reusable` may answer otherwise than before, or there may be room
+     * again after `begin` had none. NULL allowed. */
     void (*on_capacity)(void *owner);
     /* The answer to `ping`. NULL allowed. */
     void (*on_ping_ack)(void *owner);
@@ -123,10 +129,14 @@ typedef struct mb_codec_vtable {
                      mb_buffer *out);
     int (*send_trailers)(mb_codec *codec, mb_codec_stream *stream, const mb_headers *trailers,
                          mb_buffer *out);
-    /* Stops or restarts delivery of the peer's body. HTTP/1 stops parsing; HTTP/2 lets the
-     * stream's window close. */
+    /* Stops or restarts delivery of the peer's message. HTTP/1 stops parsing; HTTP/2 keeps what
+     * comes (at most the stream's window) in `stream->body` without an event and lets the window
+     * close. After restarting call `receive`, with or without input: what was kept comes then. */
     void (*pause)(mb_codec *codec, mb_codec_stream *stream, bool paused);
-    /* Gives a stream up. HTTP/1: the connection can not be used again. */
+    /* Gives a stream up: no event of it follows. HTTP/1: the connection can not be used again. A
+     * server of HTTP/2 whose response has ended says with it that the rest of the request is not
+     * wanted (RFC 9113 8.1); it does that by itself too, so the stream is let go of at the end of
+     * its response. */
     void (*reset)(mb_codec *codec, mb_codec_stream *stream, mb_reset_reason reason, mb_buffer *out);
     /* Client: begins a stream; it may then be sent on. MB_OK, MB_EAGAIN (no room), MB_ECLOSED. */
     int (*begin)(mb_codec *codec, mb_codec_stream *stream);
@@ -135,11 +145,16 @@ typedef struct mb_codec_vtable {
      * near and still takes streams, the second one, a while later, names the last stream. Further
      * calls do nothing. */
     void (*shut_down)(mb_codec *codec, mb_buffer *out);
-    /* Many streams, else NULL. Appends to `out` what waits and may go now, until `out` holds
-     * `output_bytes` of the options. MB_OK or MB_ENOMEM. */
+    /* Many streams, else NULL. Appends to `out` what waits and may go now, until `out` holds more
+     * than `output_bytes` of the options (so that a watermark of that size is crossed). MB_OK, or
+     * MB_EAGAIN when it stopped there: call again when `out` has sunk. MB_ENOMEM: close. */
     int (*flush)(mb_codec *codec, mb_buffer *out);
     /* Many streams, else NULL. Asks the peer for a sign of life; `on_ping_ack` follows. */
     int (*ping)(mb_codec *codec, mb_buffer *out);
+    /* Many streams, else NULL. How many streams that are over for the owner still have bytes here
+     * that wait for the peer's windows or the output. A peer that never takes them is the owner's
+     * to notice, by time. */
+    uint32_t (*unfinished)(const mb_codec *codec);
     /* True while the connection can carry another stream after the present ones. */
     bool (*reusable)(const mb_codec *codec);
     void (*free)(mb_codec *codec);
@@ -167,9 +182,10 @@ typedef struct mb_h2_options {
     uint32_t max_consecutive_empty_frames; /* inbound, with no END_STREAM; 1 */
     uint32_t max_priority_frames_per_stream;    /* 100 */
     uint32_t max_window_updates_per_data_frame; /* 10 */
-    uint32_t max_resets; /* rapid reset: after this many streams the connection is
-                          * closed when more than half of them were reset; 500 */
-    bool allow_connect;  /* extended CONNECT, RFC 8441 */
+    uint32_t max_resets;      /* rapid reset: after this many streams the connection is
+                               * closed when half of them were reset before their answer; 500 */
+    bool allow_connect;       /* extended CONNECT, RFC 8441 */
+    mb_h2_counters *counters; /* borrowed, outlives the codec; NULL: nobody wants to know */
 } mb_h2_options;
 
 /* Limits and choices of a codec. Zero means: the default in the comment. */
