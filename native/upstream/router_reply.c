@@ -22,6 +22,9 @@ static const failure_row failures[] = {
                                      "connection timeout"},
     [MB_UPSTREAM_TERMINATED] = {503, MB_FLAG_UPSTREAM_TERMINATION, "connection_termination",
                                 "connection termination"},
+    [MB_UPSTREAM_RESET] = {503, MB_FLAG_UPSTREAM_REMOTE_RESET, "remote_reset", "remote reset"},
+    [MB_UPSTREAM_REFUSED] = {503, MB_FLAG_UPSTREAM_REMOTE_RESET, "remote_refused_stream_reset",
+                             "remote refused stream reset"},
     [MB_UPSTREAM_PROTOCOL] = {502, MB_FLAG_UPSTREAM_PROTOCOL, "protocol_error", "protocol error"},
     [MB_UPSTREAM_LOCAL] = {503, MB_FLAG_LOCAL_RESET, "local_reset", "local reset"},
 };
