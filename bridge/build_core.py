@@ -14,7 +14,12 @@ import cffi
 
 ROOT = Path(__file__).resolve().parent.parent
 INCLUDE = ROOT / "native" / "include"
-HEADERS = ("moebridge/common.h", "moebridge/filter.h", "moebridge/network_filter.h", "moebridge/core.h")
+HEADERS = (
+    "moebridge/common.h",
+    "moebridge/filter.h",
+    "moebridge/network_filter.h",
+    "moebridge/core.h",
+)
 # `extern "Python"` functions: what the cffi dispatcher gives to the core as hooks.
 CALLBACKS = ROOT / "bridge" / "moebridge" / "_core_callbacks.h"
 

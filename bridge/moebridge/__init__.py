@@ -1,14 +1,16 @@
 """moebridge: a proxy data plane you import; a C core that runs filters written in Python."""
 
 from moebridge._backend import Headers, RawHeaders, Request, Response, Stream
-from moebridge._dispatch import Buffer
+from moebridge._dispatch import Buffer, Connection
 from moebridge.chain import NativeFilter, options
+from moebridge.connection_info import ConnectionInfo
 from moebridge.errors import ConfigError, Error, Fault, FilterError, StreamGone, WrongThread
 from moebridge.filter import HttpFilter
 from moebridge.filter_config import Config
 from moebridge.info import Info
 from moebridge.metadata import Metadata
 from moebridge.metrics import Counter, Gauge, Histogram
+from moebridge.network_filter import NetworkFilter
 from moebridge.proxy import Proxy
 from moebridge.status import Status
 
@@ -16,6 +18,8 @@ __all__ = [
     "Buffer",
     "Config",
     "ConfigError",
+    "Connection",
+    "ConnectionInfo",
     "Counter",
     "Error",
     "Fault",
@@ -27,6 +31,7 @@ __all__ = [
     "Info",
     "Metadata",
     "NativeFilter",
+    "NetworkFilter",
     "Proxy",
     "RawHeaders",
     "Request",

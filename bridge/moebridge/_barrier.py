@@ -11,7 +11,6 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from moebridge._extra import acted
-from moebridge.status import HOOK_NAMES
 
 if TYPE_CHECKING:
     from moebridge._dispatch import Gate
@@ -71,14 +70,13 @@ def _admit(key: tuple[str, str], now: float) -> int:
 
 
 def failed(stream: Gate, hook: int, error: BaseException) -> int:
-    """A hook raised: 500 or reset, or with fail_open the filter is skipped.
+    """A hook raised: 500, reset or close, or with fail_open the filter is skipped.
 
     Returns:
         The status number that the hook answers.
     """
-    if not fail(stream, HOOK_NAMES[hook], hook // 3, error):
-        return 0
-    return STOPPED[hook % 3]
+    name, direction, stopped = stream._where(hook)
+    return stopped if fail(stream, name, direction, error) else 0
 
 
 def fail(stream: Gate, name: str, direction: int, error: BaseException) -> bool:
@@ -92,6 +90,5 @@ def fail(stream: Gate, name: str, direction: int, error: BaseException) -> bool:
     if place.fail_open and not acted(stream, direction):
         stream._skip()
         return False
-    if stream._reply(500, [], b"", b"python_filter_exception") < 0:
-        stream.reset("python_filter_exception")
+    stream._break()
     return True

@@ -6,7 +6,7 @@ from typing import Any, final
 
 from moebridge import _reply
 from moebridge._cffi_headers import EINVAL, HOST, Headers, refused, slice_of
-from moebridge._dispatch import Gate
+from moebridge._dispatch import StreamGate
 
 __all__ = ["Request", "Response", "Stream"]
 
@@ -82,7 +82,7 @@ class Response(_Message):
 
 
 @final
-class Stream(Gate):
+class Stream(StreamGate):
     """As `_dispatch.Stream`."""
 
     @property

@@ -12,7 +12,7 @@ from moebridge.errors import ConfigError, Error
 
 if TYPE_CHECKING:
     from moebridge._dispatch import Place
-    from moebridge.filter import HttpFilter
+    from moebridge.filter_base import Filter
 
 __all__ = ["Checker"]
 
@@ -34,9 +34,7 @@ class Checker:
         if lib.mb_server_add_module(out[0], module) < 0:
             raise Error("making a core to check with: the bridge was refused")
 
-    def load(
-        self, filter_: HttpFilter, *, name: str, fail_open: bool, hook_timeout_s: float
-    ) -> Place:
+    def load(self, filter_: Filter, *, name: str, fail_open: bool, hook_timeout_s: float) -> Place:
         """Registers a filter object and calls its on_load; see `_life.load`."""
         return _life.load(
             self.worker, filter_, name=name, fail_open=fail_open, hook_timeout_s=hook_timeout_s

@@ -21,6 +21,14 @@ int mbpy_cffi_group_body(mb_filter *const *filters, uint32_t count, mb_direction
                          mb_buffer *data, bool end_stream, uint32_t *ran);
 void mbpy_cffi_group_complete(mb_filter *const *filters, uint32_t count);
 void mbpy_cffi_group_destroy(mb_filter *const *filters, uint32_t count);
+int mbpy_cffi_network_config_new(void *module, mb_filter_args *args, void **config,
+                                 uint32_t *wants);
+mb_network_status mbpy_cffi_new_connection(mb_network_filter *filter);
+mb_network_status mbpy_cffi_read(mb_network_filter *filter, mb_buffer *data, bool end_stream);
+mb_network_status mbpy_cffi_write(mb_network_filter *filter, mb_buffer *data, bool end_stream);
+void mbpy_cffi_event(mb_network_filter *filter, mb_network_event event);
+void mbpy_cffi_network_scheduled(mb_network_filter *filter, uint64_t event);
+void mbpy_cffi_network_destroy(mb_network_filter *filter);
 void mbpy_cffi_batch_end(void *context);
 void mbpy_log(void *ctx, mb_log_level level, mb_slice component, mb_slice text);
 }

@@ -9,6 +9,10 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 
+cdef extern from "moebridge/network_filter.h" nogil:
+    pass
+
+
 cdef extern from "moebridge/core.h" nogil:
     ctypedef struct mb_slice:
         const char *ptr
@@ -78,6 +82,40 @@ cdef extern from "moebridge/core.h" nogil:
         mb_slice config
         mb_slice error
 
+    ctypedef struct mb_connection
+
+    ctypedef enum mb_network_direction:
+        MB_NETWORK_READ
+        MB_NETWORK_WRITE
+
+    ctypedef enum mb_network_close:
+        MB_NETWORK_CLOSE_FLUSH
+        MB_NETWORK_CLOSE_NOW
+        MB_NETWORK_CLOSE_RESET
+
+    ctypedef enum mb_connection_info:
+        MB_CONNECTION_ID
+
+    ctypedef struct mb_network_filter:
+        mb_connection *connection
+        void *config
+        void *state
+        const char *name
+        mb_hook_slot *slot
+
+    ctypedef struct mb_network_host:
+        int (*info_number)(mb_connection *, mb_connection_info, uint64_t *)
+        int (*info_text)(mb_connection *, mb_connection_info, mb_slice *)
+        bint (*ended)(mb_connection *, mb_network_direction)
+        int (*metadata_get)(mb_connection *, mb_slice, mb_slice, mb_slice *)
+        int (*metadata_set)(mb_connection *, mb_slice, mb_slice, mb_slice)
+        int (*close)(mb_connection *, mb_network_close, mb_slice)
+        mb_buffer *(*outgoing)(mb_network_filter *, mb_network_direction)
+        mb_buffer *(*held)(mb_network_filter *, mb_network_direction)
+        int (*resume)(mb_network_filter *, mb_network_direction)
+        int (*finish)(mb_network_filter *, mb_network_direction, int)
+        int (*post)(mb_worker *, uint64_t, const char *, uint64_t)
+
     ctypedef struct mb_host:
         uint32_t abi_version
         uint32_t struct_size
@@ -120,6 +158,7 @@ cdef extern from "moebridge/core.h" nogil:
         void (*metric_record)(mb_metric *, uint64_t)
         uint64_t (*metric_value)(const mb_metric *)
         int (*buffer_move)(mb_buffer *, mb_buffer *)
+        const mb_network_host *network
 
     ctypedef struct mb_module:
         uint32_t abi_version
@@ -203,14 +242,15 @@ cdef class Worker:
 cdef class Place:
     cdef mbpy_place c
     cdef readonly Worker worker
-    cdef readonly object filter       # the HttpFilter
+    cdef readonly object filter       # the HttpFilter or NetworkFilter
+    cdef readonly bint network        # the latter
     cdef readonly str name            # in logs and metrics
     cdef readonly int index
     cdef readonly bint fail_open
     cdef readonly double timeout_s    # of an async hook; 0: none
     cdef readonly tuple hooks         # callables by hook number, None where not overridden
     cdef readonly tuple whole         # on_request, on_response; None where not overridden
-    cdef readonly uint32_t wants      # bits of mb_hook
+    cdef readonly uint32_t wants      # bits of mb_hook or mb_network_hook
     cdef readonly Metric errors       # py.<name>.errors
     cdef public bint started          # on_worker_start has run, on_worker_stop has not
     cdef readonly int users           # places of the core's configurations that hold it
@@ -252,7 +292,8 @@ cdef class Frozen:
 
 
 cdef class Gate:
-    cdef mb_filter *c                 # NULL: the stream is gone, or `frozen` has a copy of it
+    cdef mb_filter *c                 # NULL: it is gone, or `frozen` has a copy of it
+    cdef bint network                 # a Connection: `c` is an mb_network_filter
     cdef mbpy_worker *w
     cdef Frozen frozen
     cdef readonly Place place         # whose hook runs or ran last
@@ -273,6 +314,16 @@ cdef class Gate:
     cdef void orphan(self) noexcept
     cdef int detach(self) except -1
     cdef void begin(self, mb_filter *c, mbpy_worker *w) noexcept
+
+
+cdef class StreamGate(Gate):
+    pass
+
+
+cdef class Connection(Gate):
+    cdef mb_network_filter *filter(self) noexcept
+    cdef mb_connection *connection(self) except NULL
+    cdef int add(self, int direction, object data, str what) except -1
 
 
 cdef class Headers:
@@ -298,7 +349,7 @@ cdef class Message:
     cdef PyObject *gate               # Gate, borrowed; NULL once orphaned
     cdef int direction
     cdef Headers fields, end_fields
-    cdef Gate owner(self)
+    cdef StreamGate owner(self)
     cdef str pseudo(self, mb_slice name)
     cdef int set_pseudo(self, mb_slice name, object given, str what) except -1
 
@@ -311,6 +362,6 @@ cdef class Response(Message):
     pass
 
 
-cdef class Stream(Gate):
+cdef class Stream(StreamGate):
     cdef Request req
     cdef Response resp

@@ -3,13 +3,14 @@
 import asyncio
 import contextvars
 from collections.abc import Callable, Iterator
-from typing import Any, Self, SupportsIndex, TypeVar, final, overload
+from typing import Any, Literal, Self, SupportsIndex, TypeVar, final, overload
 
 from typing_extensions import Buffer as BytesLike
 
 from moebridge._extra import Extra
 from moebridge._reply import HeadersLike
-from moebridge.filter import HttpFilter
+from moebridge.connection_info import ConnectionInfo
+from moebridge.filter_base import Filter
 from moebridge.info import Info
 from moebridge.metadata import Metadata
 from moebridge.status import Status
@@ -185,7 +186,7 @@ class Response(Message):
     status: int
 
 class Gate:
-    """What a filter has of a stream, beside the messages."""
+    """What a filter has of a stream or a connection."""
 
     extra: Extra | None
     place: Place
@@ -195,15 +196,53 @@ class Gate:
 
     @property
     def state(self) -> Any:
-        """This filter's own object in this stream: its class's `State()`, made when touched."""
-
-    @property
-    def info(self) -> Info:
-        """Addresses, protocol, timings and more."""
+        """This filter's own object here: its class's `State()`, made when touched."""
 
     @property
     def metadata(self) -> Metadata:
         """Dynamic metadata, shared with other filters and the access log."""
+
+    def post(self, fn: Callable[[], object]) -> bool:
+        """Has a function called on the worker. Thread: any.
+
+        Returns:
+            False if stream or connection have ended; if they end before the call, the function is
+            dropped.
+        """
+
+    # For _runtime and the cffi dispatcher.
+    def _attach(self, address: int, place: Place) -> None: ...
+    def _enter(self, place: Place, hook: int) -> bool: ...
+    def _leave(self) -> None: ...
+    def _detach(self) -> None: ...
+    def _end(self, direction: int) -> None: ...
+    def _usable(self) -> None: ...
+    def _complete(self) -> None: ...
+    def _skip(self) -> None: ...
+    def _piece(self, direction: int, address: int) -> Buffer: ...
+    def _drop_piece(self, direction: int, pending: bool) -> None: ...
+    def _held(self, direction: int) -> Buffer: ...
+    def _keep_extra(self, made: Extra) -> Extra: ...
+    def _gone(self) -> bool: ...
+    def _over(self) -> bool: ...
+    def _where(self, hook: int) -> tuple[str, int, int]: ...
+    def _break(self) -> None: ...
+    def _resume(self, direction: int) -> int: ...
+    def _finish(self, direction: int, status: int) -> int: ...
+    def _info_number(self, which: int) -> int | None: ...
+    def _info_text(self, which: int) -> str | None: ...
+    def _metadata_get(self, space: bytes, key: bytes) -> bytes | None: ...
+    def _metadata_frozen(self) -> dict[str, Any] | None: ...
+    def _metadata_set(self, space: bytes, key: bytes, value: bytes) -> None: ...
+    def _freeze(self, info: dict[int, int | str], metadata: Any) -> None: ...
+    def _post(self, event: int) -> bool: ...
+
+class StreamGate(Gate):
+    """What a filter has of a stream, beside the messages."""
+
+    @property
+    def info(self) -> Info:
+        """Addresses, protocol, timings and more."""
 
     @property
     def route(self) -> str | None:
@@ -245,45 +284,71 @@ class Gate:
             FilterError: a response was started already.
         """
 
-    def post(self, fn: Callable[[], object]) -> bool:
-        """Has a function called on the stream's worker. Thread: any.
-
-        Returns:
-            False if the stream has ended; if it ends before the call, the function is dropped.
-        """
-
     # For _runtime and the cffi dispatcher.
-    def _attach(self, address: int, place: Place) -> None: ...
-    def _enter(self, place: Place, hook: int) -> bool: ...
-    def _leave(self) -> None: ...
-    def _detach(self) -> None: ...
-    def _end(self, direction: int) -> None: ...
-    def _usable(self) -> None: ...
     def _headers_address(self, direction: int, trailers: bool) -> int: ...
-    def _complete(self) -> None: ...
-    def _skip(self) -> None: ...
-    def _piece(self, direction: int, address: int) -> Buffer: ...
-    def _drop_piece(self, direction: int, pending: bool) -> None: ...
-    def _held(self, direction: int) -> Buffer: ...
     def _gather(self, direction: int, taken: bool) -> None: ...
-    def _keep_extra(self, made: Extra) -> Extra: ...
-    def _gone(self) -> bool: ...
-    def _over(self) -> bool: ...
     def _ended(self, direction: int) -> bool: ...
     def _reply(
         self, status: int, pairs: list[tuple[bytes, bytes]], body: bytes, details: bytes
     ) -> int: ...
-    def _resume(self, direction: int) -> int: ...
-    def _finish(self, direction: int, status: int) -> int: ...
-    def _info_number(self, which: int) -> int | None: ...
-    def _info_text(self, which: int) -> str | None: ...
-    def _metadata_get(self, space: bytes, key: bytes) -> bytes | None: ...
-    def _metadata_frozen(self) -> dict[str, Any] | None: ...
-    def _metadata_set(self, space: bytes, key: bytes, value: bytes) -> None: ...
-    def _freeze(self, info: dict[int, int | str], metadata: Any) -> None: ...
-    def _post(self, event: int) -> bool: ...
 
-class Stream(Gate):
+@final
+class Connection(Gate):
+    """One client's connection, as one network filter sees it.
+
+    Lifetime:
+        Until on_close returns; later uses raise StreamGone.
+    """
+
+    @property
+    def info(self) -> ConnectionInfo:
+        """Addresses, TLS, byte counts and more."""
+
+    @property
+    def ended(self) -> bool:
+        """The client sends no more, and this filter has been told."""
+
+    @property
+    def upstream_ended(self) -> bool:
+        """The upstream, or HTTP, sends no more, and this filter has been told."""
+
+    @property
+    def held(self) -> Buffer:
+        """What of the client's bytes this filter keeps; for use outside of `on_data`."""
+
+    @property
+    def held_write(self) -> Buffer:
+        """What of the bytes for the client it keeps; for use outside of `on_write`."""
+
+    def write(self, data: BytesLike) -> None:
+        """Sends bytes to the client, through the filters before this one.
+
+        They go in front of what the `on_write` that runs lets through.
+        """
+
+    def feed(self, data: BytesLike) -> None:
+        """Speaks for the client: bytes for the filters behind this one and the upstream.
+
+        They go in front of what the `on_data` that runs lets through.
+        """
+
+    def resume(self) -> None:
+        """Passes on what this filter keeps, when the hook returns or at once.
+
+        Raises:
+            FilterError: it has stopped nothing.
+        """
+
+    def close(self, how: Literal["flush", "now", "reset"] = "flush", *, details: str = "") -> None:
+        """Ends the connection when the hook returns, or at once.
+
+        Args:
+            how: `flush` sends first what was written, `now` drops it, `reset` also tells the client
+                with a RST.
+            details: why, for logs.
+        """
+
+class Stream(StreamGate):
     """One request and its response, as one filter sees them.
 
     Lifetime:
@@ -323,7 +388,7 @@ class Worker:
     def counted_str(self) -> None: ...
     def place(self, index: int) -> Place | None: ...
     def register(
-        self, filter_: HttpFilter, name: str, *, fail_open: bool = False, timeout_s: float = 0.0
+        self, filter_: Filter, name: str, *, fail_open: bool = False, timeout_s: float = 0.0
     ) -> Place: ...
     def forget(self, place: Place) -> None: ...
 
@@ -332,11 +397,12 @@ class Place:
     """One filter object, known to the core by its index."""
 
     worker: Worker
-    filter: HttpFilter
+    filter: Filter
     name: str
     index: int
     fail_open: bool
     timeout_s: float
+    network: bool
     hooks: tuple[Callable[..., Any] | None, ...]
     whole: tuple[Callable[..., Any] | None, Callable[..., Any] | None]
     wants: int

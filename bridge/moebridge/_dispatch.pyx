@@ -3,8 +3,9 @@
 """Entry into Python hooks and access to streams, in Cython: the fast one of the two dispatchers.
 
 The parts, in reading order: _trampoline.c (the module that the core calls), _dispatch_hooks.pxi
-(what each hook does), _dispatch_stream.pxi, _dispatch_headers.pxi, _dispatch_buffer.pxi (what a
-filter sees), _dispatch_worker.pxi (one server's side). What is slow anyway is Python and shared
+(what each hook does), _dispatch_gate.pxi, _dispatch_stream.pxi, _dispatch_headers.pxi,
+_dispatch_buffer.pxi (what a filter sees), _dispatch_connection.pxi (network filters: both),
+_dispatch_worker.pxi (one server's side). What is slow anyway is Python and shared
 with the cffi dispatcher: _runtime.py.
 
 Nothing here links the core: its functions come as addresses (`Worker`), its host table is checked
@@ -25,8 +26,10 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memset
 
+from moebridge import _network as network
 from moebridge import _reply as reply
 from moebridge import _runtime as runtime
+from moebridge.connection_info import ConnectionInfo
 from moebridge.errors import FilterError, StreamGone, WrongThread
 from moebridge.info import Info
 from moebridge.metadata import Metadata
@@ -50,13 +53,17 @@ cdef extern from "Python.h":
 
 
 STREAM_GONE = "the stream has ended: keep what you need from it before its last hook returns"
+CONNECTION_GONE = ("the connection is closed: keep what you need from it before on_close "
+                   "returns")
 DATA_GONE = ("the data of a body hook was used after the hook had returned: keep bytes(data) or "
              "memoryview(data)")
 PSEUDO_NAMES = (b":method", b":path", b":authority", b":scheme", b":status", b":protocol")
 INFO_ROUTE_NAME = 8
 
+include "_dispatch_gate.pxi"
 include "_dispatch_buffer.pxi"
 include "_dispatch_headers.pxi"
 include "_dispatch_stream.pxi"
+include "_dispatch_connection.pxi"
 include "_dispatch_worker.pxi"
 include "_dispatch_hooks.pxi"

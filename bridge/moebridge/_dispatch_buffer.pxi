@@ -88,7 +88,13 @@ cdef class Buffer:
         gate.usable()
         cdef mb_buffer *result
         if gate.c is NULL:
-            raise FilterError("the frozen stream of an async on_complete has no body")
+            raise FilterError("the frozen copy of an async on_complete or on_close has no bytes")
+        if gate.network and self.kind != KIND_PIECE:
+            result = gate.w.host.network.held(<mb_network_filter *>gate.c,
+                                              <mb_network_direction>self.direction)
+            if result is NULL:
+                raise MemoryError("the core is out of memory")
+            return result
         if self.kind == KIND_HELD:
             result = gate.w.host.held_body(gate.c, <mb_direction>self.direction)
             gate.parted = True
@@ -106,7 +112,7 @@ cdef class Buffer:
     cdef mb_buffer *change(self) except NULL:
         cdef mb_buffer *result = self.resolve()
         if (<Gate>self.gate).done:
-            raise FilterError("on_complete may read the stream, not change it")
+            (<Gate>self.gate).change()   # says why not
         return result
 
     def __len__(self):

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from moebridge import _runtime
 from moebridge._cffi_headers import Headers, RawHeaders, bytes_of
+from moebridge._cffi_network import define_hooks, network_kind
 from moebridge._cffi_stream import Request, Response, Stream
 from moebridge._core_api import ffi, lib
 from moebridge._dispatch import Worker
@@ -100,6 +101,9 @@ def _callback(error: Any = None) -> Callable[[Callable[..., Any]], Any]:
 
 
 _FILTERS: Final = ffi.typeof("mb_filter * const *")
+
+
+define_hooks(_place_of)
 
 
 def _define_hooks() -> None:
@@ -205,11 +209,10 @@ def mbpy_cffi_group_destroy(filters: Any, count: int) -> None:
         _destroy(c)
 
 
-@ffi.def_extern(error=_ECONFIG)  # type: ignore[untyped-decorator]
-def mbpy_cffi_config_new(context: Any, args: Any, config: Any, wants: Any) -> int:
+def _config_new(context: Any, args: Any, config: Any, wants: Any, of_network: bool) -> int:
     worker = _workers[int(ffi.cast("uintptr_t", context))]
     try:
-        place = _runtime.place_for(worker, bytes_of(args.config), bytes_of(args.name))
+        place = _runtime.place_for(worker, bytes_of(args.config), bytes_of(args.name), of_network)
     except Exception as error:  # noqa: BLE001  (its text goes to the core)
         text = _keep["error"] = ffi.from_buffer(str(error).encode())
         args.error.ptr, args.error.len = text, len(text)
@@ -220,6 +223,16 @@ def mbpy_cffi_config_new(context: Any, args: Any, config: Any, wants: Any) -> in
     config[0] = ffi.cast("void *", address)
     wants[0] &= place.wants
     return 0
+
+
+@ffi.def_extern(error=_ECONFIG)  # type: ignore[untyped-decorator]
+def mbpy_cffi_config_new(context: Any, args: Any, config: Any, wants: Any) -> int:
+    return _config_new(context, args, config, wants, False)
+
+
+@ffi.def_extern(error=_ECONFIG)  # type: ignore[untyped-decorator]
+def mbpy_cffi_network_config_new(context: Any, args: Any, config: Any, wants: Any) -> int:
+    return _config_new(context, args, config, wants, True)
 
 
 @ffi.def_extern()  # type: ignore[untyped-decorator]
@@ -247,6 +260,7 @@ def module_address(worker: Worker) -> int:
             setattr(hooks, name, function)
     name = ffi.new("char[]", b"*")
     kind = ffi.new("mb_filter_kind *", {"name": name, "hooks": hooks})
+    network = network_kind()
     group = ffi.new("mb_group_hooks *")
     group.headers, group.body = lib.mbpy_cffi_group_headers, lib.mbpy_cffi_group_body
     group.complete, group.destroy = lib.mbpy_cffi_group_complete, lib.mbpy_cffi_group_destroy
@@ -257,9 +271,10 @@ def module_address(worker: Worker) -> int:
     module.name = module_name
     module.filters, module.filter_count, module.group = kind, 1, group
     module.on_batch_end = lib.mbpy_cffi_batch_end
+    module.network_filters, module.network_filter_count = network[0], 1
     context = int(ffi.cast("uintptr_t", module))
     module.context = ffi.cast("void *", context)
     _workers[context] = worker
-    _keep[context] = (hooks, name, kind, group, module_name, module)
+    _keep[context] = (hooks, name, kind, group, module_name, module, network)
     weakref.finalize(worker, _keep.pop, context)
     return context

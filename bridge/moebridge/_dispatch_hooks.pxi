@@ -76,6 +76,8 @@ cdef int last_resort(Gate s, int hook) noexcept:
     cdef mb_local_reply reply_
     cdef mb_slice details = literal("python_filter_exception", 23)
     PyErr_Clear()
+    if s.network:
+        return network_refused(<mb_network_filter *>s.c, s.place) if s.c is not NULL else 1
     if s.c is not NULL and not s.done:
         memset(&reply_, 0, sizeof(reply_))
         reply_.status = 500
@@ -340,13 +342,13 @@ cdef public void mbpy_group_destroy(mb_filter **filters, uint32_t count) noexcep
 
 
 cdef public int mbpy_config_new(mbpy_worker *w, mb_filter_args *args, void **config,
-                                uint32_t *wants) noexcept:
+                                uint32_t *wants, bint of_network) noexcept:
     cdef Worker worker = None
     cdef Place place
     try:
         worker = <Worker>w.object
         place = runtime.place_for(worker, args.config.ptr[:args.config.len],
-                                  args.name.ptr[:args.name.len])
+                                  args.name.ptr[:args.name.len], of_network)
         place.hold()
         config[0] = &place.c
         wants[0] &= place.wants

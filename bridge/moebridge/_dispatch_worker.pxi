@@ -185,6 +185,7 @@ cdef class Place:
         self.fail_open = fail_open
         self.timeout_s = timeout_s
         self.hooks, self.whole, self.wants = runtime.hooks_of(filter)
+        self.network = self.wants >> 16 != 0
         for called in self.hooks:
             if called is not None:
                 self.target[hook] = <PyObject *>called

@@ -10,14 +10,14 @@ from moebridge.errors import FilterError
 
 if TYPE_CHECKING:
     from moebridge._dispatch import Place, Worker
-    from moebridge.filter import HttpFilter
+    from moebridge.filter_base import Filter
 
 __all__ = ["load", "start", "stop", "stop_soon", "unload"]
 
 
 def load(
     worker: Worker,
-    filter_: HttpFilter,
+    filter_: Filter,
     *,
     name: str,
     fail_open: bool = False,

@@ -20,6 +20,7 @@ from moebridge.config.filter_spec import unique_names
 from moebridge.config.route_model import Forward, PerFilter
 from moebridge.errors import ConfigError, Fault, FilterError
 from moebridge.filter import HttpFilter
+from moebridge.filter_base import Filter
 from moebridge.filter_load import FilterLoader, in_one_line
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Made:
 
     __slots__ = ("filter", "options", "path", "place")
 
-    def __init__(self, filter_: HttpFilter, options: model.FilterOptions, path: str) -> None:
+    def __init__(self, filter_: Filter, options: model.FilterOptions, path: str) -> None:
         self.filter = filter_
         self.options = options
         self.path = path
@@ -141,7 +142,7 @@ class Plan:
             return None
         return self._note(made, options, name_path)
 
-    def _note(self, made: HttpFilter, options: model.FilterOptions, path: str) -> Made:
+    def _note(self, made: Filter, options: model.FilterOptions, path: str) -> Made:
         self._made.append(Made(made, options, path))
         return self._made[-1]
 
@@ -205,7 +206,7 @@ class Plan:
             FilterError: an object serves elsewhere already.
         """
         fresh: list[Place] = []
-        seen: set[HttpFilter] = set()
+        seen: set[Filter] = set()
         try:
             for made in self._made:
                 made.place = None if made.filter in seen else _kept(server, made.filter)
@@ -266,7 +267,7 @@ class Plan:
         return ConfigError(faults, file=self.file)
 
 
-def _kept(server: Server | Checker, made: HttpFilter) -> Place | None:
+def _kept(server: Server | Checker, made: Filter) -> Place | None:
     """The place that an object has since an earlier configuration of the same proxy."""
     place = made._place
     if place is None or place.worker is not server.worker:

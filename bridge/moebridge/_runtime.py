@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgpack  # type: ignore[import-untyped]
 
-from moebridge import _reply
+from moebridge import _network, _reply
 from moebridge._barrier import STOPPED, fail, failed
 from moebridge._extra import acted, extra_of, replied
 from moebridge._tasks import PENDING, Flow, completed, gone, is_awaitable, suspend
@@ -24,7 +24,7 @@ from moebridge.errors import FilterError
 from moebridge.status import CODES, HOOK_NAMES, WHOLE_NAMES, Status
 
 if TYPE_CHECKING:
-    from moebridge._dispatch import Gate, Place, Worker
+    from moebridge._dispatch import Gate, Place, StreamGate, Worker
 
 # What the dispatchers call; some of it lives in the modules above.
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "resume",
     "scheduled",
     "step",
+    "where",
 ]
 
 WHOLE: Final = 3  # the phase of on_request and on_response in CODES
@@ -59,6 +60,11 @@ def hooks_of(filter_: Any) -> tuple[tuple[Any, ...], tuple[Any, Any], int]:
         the bits of the hooks that the core shall call.
     """
     from moebridge.filter import HttpFilter
+    from moebridge.network_filter import NetworkFilter
+
+    if isinstance(filter_, NetworkFilter):
+        bound, bits = _network.hooks_of(filter_)
+        return bound, (None, None), bits
 
     def own(name: str) -> Any:
         inherited = getattr(HttpFilter, name)
@@ -76,8 +82,10 @@ def hooks_of(filter_: Any) -> tuple[tuple[Any, ...], tuple[Any, Any], int]:
     return hooks, whole, wants | _ALWAYS if wants else 0
 
 
-def place_for(worker: Worker, config: bytes, name: bytes) -> Place:
+def place_for(worker: Worker, config: bytes, name: bytes, of_network: bool) -> Place:
     """Finds the filter that a place of the configuration names by its index."""
+    from moebridge.network_filter import NetworkFilter
+
     try:
         index = msgpack.unpackb(config)
     except ValueError:
@@ -86,6 +94,12 @@ def place_for(worker: Worker, config: bytes, name: bytes) -> Place:
     if place is None:
         shown = name.decode("utf-8", "replace")
         raise FilterError(f"python filter {shown!r}: its configuration is no registered filter")
+    if isinstance(place.filter, NetworkFilter) != of_network:
+        kinds = ("an HTTP filter", "a network filter")
+        raise FilterError(
+            f"python filter {place.name!r} is {kinds[not of_network]}: {kinds[of_network]} is "
+            "wanted here"
+        )
     return place
 
 
@@ -96,10 +110,15 @@ def place_unused(place: Place) -> None:
     stop_soon(place)
 
 
+def where(hook: int) -> tuple[str, int, int]:
+    """Returns name and direction of a hook, and the status that it answers when it fails."""
+    return HOOK_NAMES[hook], hook // 3, STOPPED[hook % 3]
+
+
 # -- answers ---------------------------------------------------------------------------------------
 
 
-def step(stream: Gate, hook: int, value: object, end: bool) -> int:
+def step(stream: StreamGate, hook: int, value: object, end: bool) -> int:
     """Returns the status number for what a hook returned.
 
     Args:
@@ -120,7 +139,7 @@ def step(stream: Gate, hook: int, value: object, end: bool) -> int:
         return failed(stream, hook, error)
 
 
-def _flow(stream: Gate, hook: int, value: object, end: bool) -> Flow:
+def _flow(stream: StreamGate, hook: int, value: object, end: bool) -> Flow:
     if is_awaitable(value):
         value = yield value
     direction, phase = divmod(hook, 3)
@@ -151,7 +170,7 @@ def _flow(stream: Gate, hook: int, value: object, end: bool) -> Flow:
     return code
 
 
-def _code(stream: Gate, hook: int, phase: int, value: object) -> int:
+def _code(stream: StreamGate, hook: int, phase: int, value: object) -> int:
     has_acted = acted(stream, hook // 3)
     if value is None:
         return STOPPED[min(phase, 2)] if has_acted else 0
@@ -173,7 +192,9 @@ def _code(stream: Gate, hook: int, phase: int, value: object) -> int:
 # -- what a filter asks for ------------------------------------------------------------------------
 
 
-def respond(stream: Gate, status: object, headers: object, body: object, details: object) -> Status:
+def respond(
+    stream: StreamGate, status: object, headers: object, body: object, details: object
+) -> Status:
     """Checks and sends a local reply."""
     rc = stream._reply(
         _reply.check_status(status),

@@ -29,7 +29,7 @@ from moebridge.errors import ConfigError, Error
 
 if TYPE_CHECKING:
     from moebridge._dispatch import Place
-    from moebridge.filter import HttpFilter
+    from moebridge.filter_base import Filter
 
 __all__ = ["Server"]
 
@@ -79,7 +79,7 @@ class Server:
 
     def load(
         self,
-        filter_: HttpFilter,
+        filter_: Filter,
         *,
         name: str,
         fail_open: bool = False,

@@ -22,7 +22,7 @@ from moebridge._extra import Extra, extra_of
 from moebridge.errors import FilterError, WrongThread
 from moebridge.info import snapshot
 from moebridge.metadata import unpack
-from moebridge.status import HOOK_NAMES, Status
+from moebridge.status import Status
 
 if TYPE_CHECKING:
     from moebridge._dispatch import Gate, Place, Worker
@@ -58,13 +58,14 @@ def suspend(stream: Gate, hook: int, flow: Flow, awaitable: Awaitable[object]) -
         _close(awaitable)
         raise FilterError(f"filter {stream.place.name!r} is async, but no asyncio loop runs here")
     extra = extra_of(stream)
-    direction = hook // 3
+    name, direction, _ = stream._where(hook)
     extra.replied[direction] = stream.acted
     extra.resumed[direction] = False
     if extra.id is None:
         extra.id = stream._info_number(0)
     task = worker.loop.create_task(
-        _drive(stream, hook, flow, awaitable), context=_context(worker, extra.id or 0)
+        _drive(stream, hook, name, direction, flow, awaitable),
+        context=_context(worker, extra.id or 0),
     )
     extra.tasks[direction] = task
     extra.unbegun[direction] = awaitable
@@ -84,8 +85,9 @@ def _context(worker: Worker, stream_id: int) -> contextvars.Context:
     return context
 
 
-async def _drive(stream: Gate, hook: int, flow: Flow, awaitable: Awaitable[object]) -> None:
-    direction = hook // 3
+async def _drive(
+    stream: Gate, hook: int, name: str, direction: int, flow: Flow, awaitable: Awaitable[object]
+) -> None:
     if stream.extra is not None:
         stream.extra.unbegun[direction] = None
     try:
@@ -101,7 +103,7 @@ async def _drive(stream: Gate, hook: int, flow: Flow, awaitable: Awaitable[objec
         if stream._over():
             if isinstance(error, asyncio.CancelledError):
                 raise
-            _barrier.report(stream.place.name, HOOK_NAMES[hook], error)
+            _barrier.report(stream.place.name, name, error)
             return
         code = _barrier.failed(stream, hook, error)
     if stream._over() or stream.extra is None:

@@ -66,9 +66,12 @@ static inline bool enter(mbpy_worker *worker, PyGILState_STATE *state) {
     return true;
 }
 
-static inline mbpy_worker *worker_of(const mb_filter *filter) {
-    return ((const mbpy_place *)filter->config)->worker;
-}
+/* Of an mb_filter or an mb_network_filter: what the dispatcher reads of either is the same. */
+#define worker_of(filter) (((const mbpy_place *)(filter)->config)->worker)
+_Static_assert(offsetof(mb_filter, config) == offsetof(mb_network_filter, config) &&
+                   offsetof(mb_filter, state) == offsetof(mb_network_filter, state) &&
+                   offsetof(mb_filter, name) == offsetof(mb_network_filter, name),
+               "a Gate holds either");
 
 /* One hook: `call` with the GIL held, its value in `type value`. */
 #define MBPY_HOOK(filter, type, call)                                                              \
@@ -89,11 +92,21 @@ static inline mbpy_worker *worker_of(const mb_filter *filter) {
     }
 
 /* Configuration may be loaded on any thread that called the core, with the GIL or without. */
-static int on_config_new(void *module, mb_filter_args *args, void **config, uint32_t *wants) {
+static int config_new(void *module, mb_filter_args *args, void **config, uint32_t *wants,
+                      int of_network) {
     PyGILState_STATE state = PyGILState_Ensure();
-    int result = mbpy_config_new(module, args, config, wants);
+    int result = mbpy_config_new(module, args, config, wants, of_network);
     PyGILState_Release(state);
     return result;
+}
+
+static int on_config_new(void *module, mb_filter_args *args, void **config, uint32_t *wants) {
+    return config_new(module, args, config, wants, 0);
+}
+
+static int on_network_config_new(void *module, mb_filter_args *args, void **config,
+                                 uint32_t *wants) {
+    return config_new(module, args, config, wants, 1);
 }
 
 static void on_config_free(void *module, void *config) {
@@ -168,6 +181,32 @@ static void on_group_destroy(mb_filter *const *filters, uint32_t count) {
     MBPY_HOOK_VOID(filters[0], mbpy_group_destroy((mb_filter **)filters, count));
 }
 
+static mb_network_status on_new_connection(mb_network_filter *filter) {
+    MBPY_HOOK(filter, mb_network_status, mbpy_network_open(filter));
+}
+
+static mb_network_status on_read(mb_network_filter *filter, mb_buffer *data, bool end_stream) {
+    MBPY_HOOK(filter, mb_network_status,
+              mbpy_network_data(filter, MB_NETWORK_READ, data, end_stream));
+}
+
+static mb_network_status on_write(mb_network_filter *filter, mb_buffer *data, bool end_stream) {
+    MBPY_HOOK(filter, mb_network_status,
+              mbpy_network_data(filter, MB_NETWORK_WRITE, data, end_stream));
+}
+
+static void on_event(mb_network_filter *filter, mb_network_event event) {
+    MBPY_HOOK_VOID(filter, mbpy_network_event(filter, (int)event));
+}
+
+static void on_network_scheduled(mb_network_filter *filter, uint64_t event) {
+    MBPY_HOOK_VOID(filter, mbpy_network_scheduled(filter, event));
+}
+
+static void on_network_destroy(mb_network_filter *filter) {
+    MBPY_HOOK_VOID(filter, mbpy_network_destroy(filter));
+}
+
 static void on_batch_end(void *context) {
     mbpy_worker *worker = context;
     mbpy_worker_flush(worker);
@@ -199,6 +238,21 @@ static const mb_filter_hooks hooks = {
     .destroy = on_destroy,
 };
 
+static const mb_network_filter_hooks network_hooks = {
+    .abi_version = MB_ABI_VERSION,
+    .struct_size = sizeof(mb_network_filter_hooks),
+    .state_bytes = sizeof(PyObject *), /* the filter's Connection, one reference */
+    .config_new = on_network_config_new,
+    .config_free = on_config_free,
+    .new_connection = on_new_connection,
+    .read = on_read,
+    .write = on_write,
+    .event = on_event,
+    .scheduled = on_network_scheduled,
+    .destroy = on_network_destroy,
+};
+
+static const mb_network_filter_kind network_kinds[] = {{.name = "*", .hooks = &network_hooks}};
 static const mb_filter_kind kinds[] = {{.name = "*", .hooks = &hooks}};
 static const mb_group_hooks group = {.headers = on_group_headers,
                                      .body = on_group_body,
@@ -215,6 +269,8 @@ void mbpy_module_fill(mbpy_worker *worker, mb_module *out) {
         .filter_count = 1,
         .group = &group,
         .on_batch_end = on_batch_end,
+        .network_filters = network_kinds,
+        .network_filter_count = 1,
     };
 }
 

@@ -12,6 +12,7 @@
 
 #include <Python.h>
 #include <moebridge/core.h>
+#include <moebridge/network_filter.h>
 #include <structmember.h>
 
 enum {
@@ -70,7 +71,8 @@ void mbpy_worker_close(mbpy_worker *worker);
 int mbpy_worker_apply(mbpy_worker *worker, const char *document, size_t length, char **faults);
 
 /* Given by _dispatch.pyx; called with the GIL, never fail. `kind` is an mb_hook. */
-int mbpy_config_new(mbpy_worker *worker, mb_filter_args *args, void **config, uint32_t *wants);
+int mbpy_config_new(mbpy_worker *worker, mb_filter_args *args, void **config, uint32_t *wants,
+                    int of_network);
 void mbpy_config_free(void *config);
 int mbpy_headers(mb_filter *filter, int direction, int end_stream);
 int mbpy_body(mb_filter *filter, int direction, mb_buffer *data, int end_stream);
@@ -78,6 +80,11 @@ int mbpy_trailers(mb_filter *filter, int direction);
 void mbpy_complete(mb_filter *filter);
 void mbpy_scheduled(mb_filter *filter, uint64_t event);
 void mbpy_destroy(mb_filter *filter);
+int mbpy_network_open(mb_network_filter *filter);
+int mbpy_network_data(mb_network_filter *filter, int direction, mb_buffer *data, int end);
+void mbpy_network_event(mb_network_filter *filter, int event);
+void mbpy_network_scheduled(mb_network_filter *filter, uint64_t event);
+void mbpy_network_destroy(mb_network_filter *filter);
 void mbpy_group_complete(mb_filter **filters, uint32_t count);
 void mbpy_group_destroy(mb_filter **filters, uint32_t count);
 int mbpy_group_headers(mb_filter **filters, uint32_t count, int direction, int end_stream,

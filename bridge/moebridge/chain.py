@@ -10,7 +10,7 @@ from moebridge.config.filter_options import read_options
 from moebridge.config.filter_spec import native_filter
 from moebridge.config.model import FilterOptions, HttpFilter
 from moebridge.errors import ConfigError
-from moebridge.filter import HttpFilter as PythonFilter
+from moebridge.filter_base import Filter as PythonFilter
 
 __all__ = ["NativeFilter", "options"]
 

@@ -1,27 +1,21 @@
-"""HttpFilter: the base of all filters written in Python."""
+"""HttpFilter: the base of all filters of HTTP streams written in Python."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING
 
-from moebridge import _tasks
-from moebridge.errors import ConfigError, FilterError
-from moebridge.filter_config import Config, convert
-from moebridge.metrics import Counter, Gauge, Histogram, define
+from moebridge.filter_base import Filter
 from moebridge.status import Status
 
 if TYPE_CHECKING:
-    import asyncio
-
     from moebridge._backend import Stream
-    from moebridge._dispatch import Buffer, Place
-    from moebridge.config.model import FilterOptions
+    from moebridge._dispatch import Buffer
 
 __all__ = ["HttpFilter"]
 
 
-class HttpFilter:
+class HttpFilter(Filter):
     """A filter of HTTP streams.
 
     Override the hooks that you need: for the others the core never enters Python. Any hook may be
@@ -44,31 +38,6 @@ class HttpFilter:
         config: the object of the class's own `Config`.
         name: its name in the chain, once it is part of a proxy.
     """
-
-    #: The typed configuration; a nested class of that name replaces it.
-    Config: ClassVar[Any] = Config
-    #: What `stream.state` is made of: called without arguments when it is first touched.
-    State: ClassVar[Any] = dict
-
-    config: Any
-    _place: Place | None = None
-    _options: FilterOptions | None = None
-
-    def __init__(self, **config: Any) -> None:
-        """Checks the configuration.
-
-        Args:
-            **config: the fields of `Config`.
-
-        Raises:
-            ConfigError: with each field that is wrong, missing or unknown.
-        """
-        kind = type(self).Config
-        if not (isinstance(kind, type) and issubclass(kind, Config)):
-            raise ConfigError(
-                f"{type(self).__qualname__}.Config is no subclass of moebridge.Config"
-            )
-        self.config = convert(kind, config)
 
     # -- hooks, in order of a stream's life ----------------------------------------------------
 
@@ -134,52 +103,3 @@ class HttpFilter:
 
         An async one runs on a frozen copy (no body) and a drain waits for it.
         """
-
-    # -- hooks of the object -------------------------------------------------------------------
-
-    def on_load(self) -> None:
-        """The filter becomes part of a configuration: define metrics here."""
-
-    def on_worker_start(self) -> Awaitable[None] | None:
-        """Before the first stream, on the worker's loop; accepting waits for it."""
-
-    def on_worker_stop(self) -> Awaitable[None] | None:
-        """After the last stream."""
-
-    # -- for use in hooks ----------------------------------------------------------------------
-
-    @property
-    def name(self) -> str:
-        """The filter's name in logs and statistics."""
-        return type(self).__name__ if self._place is None else self._place.name
-
-    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[None]:
-        """Runs a coroutine that outlives the stream; a drain waits for it.
-
-        What it raises is logged. For the worker's thread.
-        """
-        place = self._loaded("spawn()")
-        try:
-            _tasks.check_thread(place.worker, "spawn()")
-            return _tasks.outlive(place.worker, place, "spawn", coroutine)
-        except BaseException:
-            if hasattr(coroutine, "close"):
-                coroutine.close()
-            raise
-
-    def counter(self, name: str, labels: Mapping[str, str] | None = None) -> Counter:
-        """Defines a number that grows, `py.<filter>.<name>`; for `on_load`."""
-        return define(Counter, self._loaded("counter()"), name, labels)
-
-    def gauge(self, name: str, labels: Mapping[str, str] | None = None) -> Gauge:
-        """Defines a number that goes up and down; for `on_load`."""
-        return define(Gauge, self._loaded("gauge()"), name, labels)
-
-    def histogram(self, name: str, labels: Mapping[str, str] | None = None) -> Histogram:
-        """Defines a distribution; for `on_load`."""
-        return define(Histogram, self._loaded("histogram()"), name, labels)
-
-    def _loaded(self, what: str) -> Place:
-        if self._place is None:
-            raise FilterError(f"{what}: {type(self).__name__} is not part of a proxy yet")
-        return self._place

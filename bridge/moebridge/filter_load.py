@@ -18,6 +18,8 @@ from typing import Any
 from moebridge.config.faults import nearest, quoted
 from moebridge.errors import ConfigError, Fault
 from moebridge.filter import HttpFilter
+from moebridge.filter_base import Filter
+from moebridge.network_filter import NetworkFilter
 
 __all__ = ["GROUP", "FilterLoader", "in_one_line", "installed"]
 
@@ -56,7 +58,7 @@ class FilterLoader:
 
     def make(
         self, target: str, config: Mapping[str, Any], *, name_path: str, config_path: str
-    ) -> HttpFilter:
+    ) -> Filter:
         """Makes a filter's object.
 
         Args:
@@ -79,7 +81,7 @@ class FilterLoader:
                 [(config_path, f"{kind.__name__}() raised {in_one_line(error)}")]
             ) from error
 
-    def find(self, target: str, *, path: str = "") -> type[HttpFilter]:
+    def find(self, target: str, *, path: str = "") -> type[Filter]:
         """Finds a class.
 
         Raises:
@@ -91,7 +93,7 @@ class FilterLoader:
             shown = "" if path.endswith(target) else f"{quoted(target)}: "
             raise ConfigError([(path, f"{shown}{failed}")]) from failed.__cause__
 
-    def _find(self, target: str) -> type[HttpFilter]:
+    def _find(self, target: str) -> type[Filter]:
         place, colon, name = target.rpartition(":")
         if not colon:
             known = installed()
@@ -112,12 +114,13 @@ class FilterLoader:
             if not hasattr(found, step):
                 raise _Failed(f"{place} has no {quoted(name)}{nearest(step, _classes(found))}")
             found = getattr(found, step)
-        if not (isinstance(found, type) and issubclass(found, HttpFilter)):
+        if not (isinstance(found, type) and issubclass(found, Filter)):
             what = "a class" if isinstance(found, type) else f"a {type(found).__name__}"
             raise _Failed(
-                f"{name} is {what} that is no filter: derive it from moebridge.HttpFilter"
+                f"{name} is {what} that is no filter: derive it from moebridge.HttpFilter or "
+                "moebridge.NetworkFilter"
             )
-        if found is HttpFilter:
+        if found in (Filter, HttpFilter, NetworkFilter):
             raise _Failed("this is the base of all filters and does nothing: name one of yours")
         return found
 

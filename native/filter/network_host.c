@@ -60,6 +60,13 @@ static int tls_text(mb_connection *connection, mb_connection_info what, mb_slice
     if (info == NULL) {
         return MB_ENOTFOUND;
     }
+    const mb_tls_certificate *peer = NULL;
+    if (what == MB_CONNECTION_PEER_SUBJECT || what == MB_CONNECTION_PEER_SHA256) {
+        peer = mb_tls_peer(info);
+        if (peer == NULL) {
+            return MB_ENOTFOUND;
+        }
+    }
     switch (what) {
     case MB_CONNECTION_SNI:
         return text_or_none(info->sni, out);
@@ -69,8 +76,10 @@ static int tls_text(mb_connection *connection, mb_connection_info what, mb_slice
         return text_or_none(info->version, out);
     case MB_CONNECTION_TLS_CIPHER:
         return text_or_none(info->cipher, out);
+    case MB_CONNECTION_PEER_SUBJECT:
+        return text_or_none(peer->subject, out);
     default:
-        return MB_ENOTFOUND;
+        return text_or_none(peer->sha256, out);
     }
 }
 
@@ -147,9 +156,10 @@ static mb_buffer *outgoing(mb_network_filter *filter, mb_network_direction direc
 }
 
 static mb_buffer *held(mb_network_filter *filter, mb_network_direction direction) {
-    mb_network_hold *hold = way_of(filter, direction)->hold;
-    if (hold != NULL && !filter->connection->closed) {
-        mb__network_act_soon(filter->connection); /* it may be less afterwards */
+    mb_connection *connection = filter->connection;
+    mb_network_hold *hold = mb__network_hold(connection, way_of(filter, direction));
+    if (!connection->closed) {
+        mb__network_act_soon(connection); /* it may be less afterwards */
     }
     return hold != NULL ? &hold->kept : NULL;
 }
