@@ -23,35 +23,35 @@ ROWS: list[tuple[str, str, str, str]] = [
     ("listen backlog", "listener.backlog", "tcp_backlog_size", "the system's"),
     ("downstream buffers, and the most of a body a filter may hold",
      "listener.per_connection_buffer_limit_bytes", "per_connection_buffer_limit_bytes", "1 MiB"),
-    ("request head received", "listener.hcm.timeouts.request_headers_ms",
+    ("request head received", "hcm.timeouts.request_headers_ms",
      "request_headers_timeout", "off"),
-    ("whole request received", "listener.hcm.timeouts.request_ms", "request_timeout", "off"),
-    ("stream without bytes", "listener.hcm.timeouts.stream_idle_ms",
+    ("whole request received", "hcm.timeouts.request_ms", "request_timeout", "off"),
+    ("stream without bytes", "hcm.timeouts.stream_idle_ms",
      "stream_idle_timeout", "5 min"),
-    ("connection without a stream", "listener.hcm.timeouts.idle_ms",
+    ("connection without a stream", "hcm.timeouts.idle_ms",
      "common_http_protocol_options.idle_timeout", "1 h"),
-    ("age of a connection", "listener.hcm.timeouts.max_connection_duration_ms",
+    ("age of a connection", "hcm.timeouts.max_connection_duration_ms",
      "common_http_protocol_options.max_connection_duration", "off"),
-    ("age of a stream", "listener.hcm.timeouts.max_stream_duration_ms",
+    ("age of a stream", "hcm.timeouts.max_stream_duration_ms",
      "common_http_protocol_options.max_stream_duration", "off"),
-    ("drain", "listener.hcm.timeouts.drain_ms", "drain_timeout", "5 s"),
-    ("lingering close", "listener.hcm.timeouts.delayed_close_ms", "delayed_close_timeout", "1 s"),
-    ("requests per connection", "listener.hcm.max_requests_per_connection",
+    ("drain", "hcm.timeouts.drain_ms", "drain_timeout", "5 s"),
+    ("lingering close", "hcm.timeouts.delayed_close_ms", "delayed_close_timeout", "1 s"),
+    ("requests per connection", "hcm.max_requests_per_connection",
      "common_http_protocol_options.max_requests_per_connection", "off"),
-    ("request head", "listener.hcm.max_request_headers_bytes", "max_request_headers_kb", "60 KiB"),
-    ("request headers", "listener.hcm.max_headers_count",
+    ("request head", "hcm.max_request_headers_bytes", "max_request_headers_kb", "60 KiB"),
+    ("request headers", "hcm.max_headers_count",
      "common_http_protocol_options.max_headers_count", "100"),
-    ("request target", "listener.hcm.max_uri_bytes", "none: within the head", "60 KiB"),
-    ("header names with underscores", "listener.hcm.headers_with_underscores_action",
+    ("request target", "hcm.max_uri_bytes", "none: within the head", "60 KiB"),
+    ("header names with underscores", "hcm.headers_with_underscores_action",
      "common_http_protocol_options.headers_with_underscores_action", "allow"),
-    ("the peer is the client", "listener.hcm.use_remote_address", "use_remote_address", "no"),
-    ("dot segments resolved", "listener.hcm.normalize_path", "normalize_path", "no"),
-    ("slashes merged", "listener.hcm.merge_slashes", "merge_slashes", "no"),
-    ("escaped slashes", "listener.hcm.path_with_escaped_slashes_action",
+    ("the peer is the client", "hcm.use_remote_address", "use_remote_address", "no"),
+    ("dot segments resolved", "hcm.normalize_path", "normalize_path", "no"),
+    ("slashes merged", "hcm.merge_slashes", "merge_slashes", "no"),
+    ("escaped slashes", "hcm.path_with_escaped_slashes_action",
      "path_with_escaped_slashes_action", "keep_unchanged"),
-    ("HTTP/1.0 clients", "listener.hcm.http1.accept_http_10",
+    ("HTTP/1.0 clients", "hcm.http1.accept_http_10",
      "http_protocol_options.accept_http_10", "no"),
-    ("response header server", "listener.hcm.server_name", "server_name", "envoy"),
+    ("response header server", "hcm.server_name", "server_name", "envoy"),
     ("whole upstream exchange", "route.timeout_ms", "route.timeout", "15 s"),
     ("route without bytes", "route.idle_timeout_ms", "route.idle_timeout", "stream_idle_timeout"),
     ("upstream connect", "cluster.connect_timeout_ms", "connect_timeout", "5 s"),
@@ -111,8 +111,9 @@ def duration(ms: int) -> str:
 def parts(config: Any) -> dict[str, Any]:
     """The objects that the rows' paths begin with."""
     listener = config.listeners[0]
-    route = listener.hcm.route_config.virtual_hosts[0].routes[0].action
-    return {"listener": listener, "cluster": config.clusters[0], "route": route}
+    hcm = listener.filter_chains[0].hcm
+    route = hcm.route_config.virtual_hosts[0].routes[0].action
+    return {"listener": listener, "hcm": hcm, "cluster": config.clusters[0], "route": route}
 
 
 def lookup(roots: dict[str, Any], path: str) -> Any:

@@ -10,25 +10,31 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["CommandPaths", "EnvoyPaths", "ObjectPaths", "Paths"]
+__all__ = ["ChainPath", "CommandPaths", "EnvoyPaths", "ObjectPaths", "Paths"]
 
-_LISTENER = re.compile(r"listeners\[(\d+)\](?:\.(hcm)\b)?")
+#: The number of a listener and the place of a filter chain in it: "filter_chains[0]" or
+#: "default_filter_chain".
+ChainPath = tuple[int, str]
+
+_LISTENER = re.compile(
+    r"listeners\[(\d+)\](?:\.(filter_chains\[\d+\]|default_filter_chain)(\.hcm\b)?)?"
+)
 
 
 class Paths:
     """Paths of Envoy's file."""
 
-    def filter_name(self, listener: int, index: int) -> str:
+    def filter_name(self, at: ChainPath, index: int) -> str:
         """The name of the class of a filter of the chain."""
-        return f"{self.manager(listener)}.http_filters[{index}].typed_config.filter_name"
+        return f"{self.manager(at)}.http_filters[{index}].typed_config.filter_name"
 
-    def filter_config(self, listener: int, index: int) -> str:
+    def filter_config(self, at: ChainPath, index: int) -> str:
         """The configuration of a filter of the chain."""
-        return f"{self.manager(listener)}.http_filters[{index}].typed_config.filter_config.value"
+        return f"{self.manager(at)}.http_filters[{index}].typed_config.filter_config.value"
 
-    def manager(self, listener: int) -> str:
-        """A listener's connection manager."""
-        return f"listeners[{listener}].hcm"
+    def manager(self, at: ChainPath) -> str:
+        """A filter chain's connection manager."""
+        return f"listeners[{at[0]}].{at[1]}.hcm"
 
     def core(self, path: str) -> str:
         """A path that the core wrote."""
@@ -45,36 +51,38 @@ class EnvoyPaths(Paths):
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._document = document
 
-    def manager(self, listener: int) -> str:
+    def manager(self, at: ChainPath) -> str:
         """The connection manager: the network filter that has http_filters."""
-        path = f"static_resources.listeners[{listener}]"
-        found = _dig(self._document, "static_resources", "listeners", listener)
-        filters = _dig(found, "filter_chains", 0, "filters")
-        for number, item in enumerate(filters if isinstance(filters, list) else []):
+        listener, chain = at
+        path = f"static_resources.listeners[{listener}].{chain}"
+        name, _, number = chain.removesuffix("]").partition("[")
+        steps = (name, int(number)) if number else (name,)
+        found = _dig(self._document, "static_resources", "listeners", listener, *steps, "filters")
+        for i, item in enumerate(found if isinstance(found, list) else []):
             if _dig(item, "typed_config", "http_filters") is not None:
-                return f"{path}.filter_chains[0].filters[{number}].typed_config"
-        return f"{path}.filter_chains[0].filters[0].typed_config"
+                return f"{path}.filters[{i}].typed_config"
+        return f"{path}.filters[0].typed_config"
 
     def core(self, path: str) -> str:
-        """The core knows listeners and clusters, and their names of the model."""
+        """The core knows listeners, their chains and clusters, and their names of the model."""
         match = _LISTENER.match(path)
-        if match is not None:
-            listener = f"static_resources.listeners[{match[1]}]"
-            manager = self.manager(int(match[1]))
-            return (manager if match[2] else listener) + path[match.end() :]
-        return f"static_resources.{path}" if path.startswith("clusters[") else path
+        if match is None:
+            return f"static_resources.{path}" if path.startswith("clusters[") else path
+        if match[3] is None:
+            return f"static_resources.{path}"
+        return self.manager((int(match[1]), match[2])) + path[match.end() :]
 
 
 class ObjectPaths(Paths):
     """Arguments of `mb.Proxy(...)`."""
 
-    def filter_name(self, listener: int, index: int) -> str:  # noqa: ARG002
+    def filter_name(self, at: ChainPath, index: int) -> str:  # noqa: ARG002
         """An item of `filters`."""
         return f"filters[{index}]"
 
     def core(self, path: str) -> str:
         """The one listener's address is `listen`; a filter is an item of `filters`."""
-        path = path.removeprefix("listeners[0].").removeprefix("hcm.")
+        path = path.removeprefix("listeners[0].").removeprefix("filter_chains[0].hcm.")
         return "listen" if path == "address" else path.removeprefix("http_")
 
 
@@ -88,11 +96,11 @@ class CommandPaths(ObjectPaths):
     def __init__(self, targets: list[str]) -> None:
         self._targets = targets
 
-    def filter_name(self, listener: int, index: int) -> str:  # noqa: ARG002
+    def filter_name(self, at: ChainPath, index: int) -> str:  # noqa: ARG002
         """The argument with its name."""
         return f"--filter {self._targets[index]}"
 
-    def filter_config(self, listener: int, index: int) -> str:  # noqa: ARG002
+    def filter_config(self, at: ChainPath, index: int) -> str:  # noqa: ARG002
         """The argument with its name."""
         return f"--filter {self._targets[index]}"
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from moebridge import _life
-from moebridge._paths import Paths
+from moebridge._paths import ChainPath, Paths
 from moebridge.chain import NativeFilter
 from moebridge.config import model
 from moebridge.config.filter_spec import unique_names
@@ -85,40 +85,58 @@ class Plan:
     @property
     def drain_s(self) -> float:
         """The longest that streams may take to end: the listeners' drain_timeout."""
-        times = [item.hcm.timeouts.drain_ms for item in self._config.listeners]
+        times = [hcm.timeouts.drain_ms for hcm in self._managers()]
         return max(times, default=0) / 1000
 
     # -- making objects --------------------------------------------------------------------------
 
+    def _managers(self) -> list[model.Hcm]:
+        chains = [chain for item in self._config.listeners for chain in item.chains]
+        return [chain.hcm for chain in chains if chain.hcm is not None]
+
     def _listener(
         self, listener: model.Listener, index: int, objects: Sequence[ChainItem] | None
     ) -> model.Listener:
-        chain = [
-            self._filter(item, index, place, objects)
-            for place, item in enumerate(listener.hcm.http_filters)
+        chains = [
+            self._filter_chain(item, (index, f"filter_chains[{number}]"), objects)
+            for number, item in enumerate(listener.filter_chains)
         ]
-        by_name = {item.name: item for item in listener.hcm.http_filters}
-        path = f"{self._paths.manager(index)}.route_config"
-        routes = self._routes(listener.hcm.route_config, by_name, path)
-        hcm = msgspec.structs.replace(listener.hcm, http_filters=chain, route_config=routes)
-        return msgspec.structs.replace(listener, hcm=hcm)
+        default = listener.default_filter_chain
+        if default is not None:
+            default = self._filter_chain(default, (index, "default_filter_chain"), objects)
+        return msgspec.structs.replace(listener, filter_chains=chains, default_filter_chain=default)
+
+    def _filter_chain(
+        self, chain: model.FilterChain, at: ChainPath, objects: Sequence[ChainItem] | None
+    ) -> model.FilterChain:
+        hcm = chain.hcm
+        if hcm is None:
+            return chain
+        filters = [
+            self._filter(item, at, place, objects) for place, item in enumerate(hcm.http_filters)
+        ]
+        by_name = {item.name: item for item in hcm.http_filters}
+        path = f"{self._paths.manager(at)}.route_config"
+        routes = self._routes(hcm.route_config, by_name, path)
+        hcm = msgspec.structs.replace(hcm, http_filters=filters, route_config=routes)
+        return msgspec.structs.replace(chain, hcm=hcm)
 
     def _filter(
         self,
         item: model.HttpFilter,
-        listener: int,
+        at: ChainPath,
         index: int,
         objects: Sequence[ChainItem] | None,
     ) -> model.HttpFilter:
         if item.module != "python":
             return item
-        name_path = self._paths.filter_name(listener, index)
+        name_path = self._paths.filter_name(at, index)
         if objects is not None:
             made = objects[index]
             assert isinstance(made, HttpFilter)
             config: Made | None = self._note(made, item.options, name_path)
         else:
-            config_path = self._paths.filter_config(listener, index)
+            config_path = self._paths.filter_config(at, index)
             config = self._make(item.filter, item.config, item.options, name_path, config_path)
         return msgspec.structs.replace(item, config=config)
 
@@ -257,8 +275,7 @@ class Plan:
     @property
     def counts(self) -> tuple[int, int, int]:
         """Numbers of listeners, clusters and filters (routers are none)."""
-        chains = [item.hcm.http_filters for item in self._config.listeners]
-        places = sum(len(chain) - 1 for chain in chains)
+        places = sum(len(hcm.http_filters) - 1 for hcm in self._managers())
         return len(self._config.listeners), len(self._config.clusters), places
 
     def located(self, error: ConfigError) -> ConfigError:

@@ -39,6 +39,23 @@ static void build_key(mb_text *key, mb_slice name, const mb_header *labels, size
     }
 }
 
+int mb_stats_define_rows(mb_stats *stats, const char *tree, mb_slice prefix,
+                         const mb_stats_row *rows, size_t count, void *out) {
+    mb_text name;
+    int rc = MB_OK;
+
+    mb_text_init(&name, stats->chunks.allocator, SIZE_MAX);
+    for (size_t i = 0; i < count && rc == MB_OK; i++) {
+        mb_text_clear(&name);
+        mb_text_format(&name, "%s.%.*s.%s", tree, MB_TEXT_ARG(prefix), rows[i].name);
+        rc = name.status < 0 ? name.status
+                             : mb_stats_define(stats, rows[i].kind, mb_text_view(&name), NULL, 0,
+                                               (mb_metric **)((char *)out + rows[i].offset));
+    }
+    mb_text_fini(&name);
+    return rc;
+}
+
 mb_metric *mb_stats_find(const mb_stats *stats, mb_slice name, const mb_header *labels,
                          size_t label_count) {
     mb_text key;

@@ -50,6 +50,16 @@ void mb_stats_fini(mb_stats *stats);
  * MB_ENOMEM. Worker only. */
 int mb_stats_define(mb_stats *stats, mb_metric_kind kind, mb_slice name, const mb_header *labels,
                     size_t label_count, mb_metric **out);
+/* One metric of a tree of them; its handle goes to `offset` in the caller's struct. */
+typedef struct mb_stats_row {
+    const char *name;
+    mb_metric_kind kind;
+    size_t offset;
+} mb_stats_row;
+/* Defines "<tree>.<prefix>.<row's name>" for every row. Results as of mb_stats_define; after a
+ * failure some handles are set. */
+int mb_stats_define_rows(mb_stats *stats, const char *tree, mb_slice prefix,
+                         const mb_stats_row *rows, size_t count, void *out);
 /* NULL: there is none. */
 mb_metric *mb_stats_find(const mb_stats *stats, mb_slice name, const mb_header *labels,
                          size_t label_count);

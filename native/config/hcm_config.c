@@ -39,6 +39,12 @@ static const char *const strip_words[] = {
     [MB_STRIP_ANY] = "any",
     NULL,
 };
+static const char *const codec_words[] = {
+    [MB_CODEC_AUTO] = "auto",
+    [MB_CODEC_HTTP1] = "http1",
+    [MB_CODEC_HTTP2] = "http2",
+    NULL,
+};
 static const char *const sink_words[] = {
     [MB_SINK_STDOUT] = "stdout",
     [MB_SINK_STDERR] = "stderr",
@@ -50,6 +56,7 @@ static const char *const sink_words[] = {
 
 static const mb_doc_field hcm_fields[] = {
     PART("stat_prefix", TEXT, hcm.stat_prefix, .min = 1),
+    PART("codec_type", ENUM, hcm.codec_type, .words = codec_words),
     PART("route_config", NODE, route_config),
     PART("http_filters", NODE, http_filters),
     PART("access_logs", NODE, access_logs),
@@ -176,6 +183,22 @@ static void check_texts(const mb_doc *doc, const mb_hcm_config *hcm) {
     }
 }
 
+static void define_metrics(mb_builder *builder, const mb_doc *doc, mb_hcm_config *hcm) {
+    mb_stats *stats = builder->worker->stats;
+    if (hcm->stat_prefix.len == 0) {
+        return; /* reported */
+    }
+    int rc = mb_router_stats_define(stats, hcm->stat_prefix, &hcm->router_config.stats);
+    if (rc == MB_OK) {
+        rc = mb_http_metrics_define(stats, hcm->stat_prefix, &hcm->metrics);
+    }
+    if (rc == MB_ENOMEM) {
+        builder->reader.status = MB_ENOMEM;
+    } else if (rc < 0) {
+        mb_doc_fault_at(doc, "stat_prefix", "has the statistics of another thing");
+    }
+}
+
 void mb__config_hcm(mb_builder *builder, const mb_doc *doc, mb_hcm_config *out) {
     hcm_parts found = {0};
     mb_chain_source source = {0};
@@ -191,11 +214,7 @@ void mb__config_hcm(mb_builder *builder, const mb_doc *doc, mb_hcm_config *out) 
     hcm->codec.drop_underscores = found.headers_with_underscores == UNDERSCORES_DROP;
     hcm->router_config.clusters = &builder->snapshot->clusters;
     hcm->router_config.stat_prefix = hcm->stat_prefix;
-    if (hcm->stat_prefix.len > 0 &&
-        mb_router_stats_define(builder->worker->stats, hcm->stat_prefix,
-                               &hcm->router_config.stats) == MB_ENOMEM) {
-        builder->reader.status = MB_ENOMEM;
-    }
+    define_metrics(builder, doc, hcm);
     *out = found.hcm;
     mb__config_chain(builder, &found.http_filters, out, &source);
     out->routes = mb__config_routes(builder, &found.route_config, &source);

@@ -8,6 +8,7 @@
 #ifndef MB_CONFIG_HCM_CONFIG_H
 #define MB_CONFIG_HCM_CONFIG_H
 
+#include "config/http_metrics.h"
 #include "filter/chain.h"
 #include "filter/format.h"
 #include "net/address.h"
@@ -32,6 +33,12 @@ typedef enum mb_strip_port {
     MB_STRIP_MATCHING, /* the listener's own port */
     MB_STRIP_ANY
 } mb_strip_port;
+
+typedef enum mb_codec_type {
+    MB_CODEC_AUTO, /* by ALPN, else by the first bytes */
+    MB_CODEC_HTTP1,
+    MB_CODEC_HTTP2
+} mb_codec_type;
 
 typedef enum mb_log_sink { MB_SINK_STDOUT, MB_SINK_STDERR, MB_SINK_FILE } mb_log_sink;
 
@@ -63,6 +70,8 @@ typedef struct mb_hcm_timeouts {
 
 typedef struct mb_hcm_config {
     mb_slice stat_prefix; /* never empty */
+    mb_http_metrics metrics;
+    mb_codec_type codec_type;
     mb_route_table *routes;
     mb_chain chain;                 /* its terminal is the router */
     mb_router_config router_config; /* where chain.terminal_config points */

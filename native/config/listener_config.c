@@ -1,13 +1,56 @@
 /*
- * Listeners, and what they have beside their connection manager. Source: moebridge.config.model.
+ * Listeners and their filter chains. Source: moebridge.config.listener_model.
  */
 #include "base/slice.h"
 #include "config/build.h"
 
+typedef struct chain_parts {
+    mb_filter_chain_config chain;
+    mb_doc hcm;
+} chain_parts;
+
+static const mb_doc_field chain_fields[] = {
+    MB_DOC_FIELD("name", TEXT, chain_parts, chain.name),
+    MB_DOC_FIELD("hcm", NODE, chain_parts, hcm),
+};
+
+static void read_chain(mb_builder *builder, const mb_doc *doc, mb_filter_chain_config *out) {
+    chain_parts found = {0};
+    MB_DOC_READ(doc, chain_fields, &found);
+    mb_hcm_config *hcm = mb_doc_alloc(&builder->reader, 1, sizeof(*hcm));
+    if (hcm != NULL) { /* read in place: its chain holds addresses of parts of it */
+        found.chain.hcm = hcm;
+        mb__config_hcm(builder, &found.hcm, hcm);
+    }
+    *out = found.chain;
+}
+
+static void read_chains(mb_builder *builder, const mb_doc *doc, mb_listener_config *listener) {
+    mb_doc_items items;
+    mb_doc item;
+    mb_filter_chain_config *chains = mb_doc_array(doc, &items, sizeof(*chains));
+    while (mb_doc_next(&items, &item)) {
+        read_chain(builder, &item, &chains[item.index]);
+    }
+    listener->chains = chains;
+    listener->chain_count = items.count;
+}
+
+static void read_default_chain(mb_builder *builder, const mb_doc *doc,
+                               mb_listener_config *listener) {
+    if (mb_doc_is_nil(doc)) {
+        return;
+    }
+    listener->default_chain = mb_doc_alloc(&builder->reader, 1, sizeof(*listener->default_chain));
+    if (listener->default_chain != NULL) {
+        read_chain(builder, doc, listener->default_chain);
+    }
+}
+
 typedef struct listener_parts {
     mb_listener_config listener;
     bool ipv4_compat;
-    mb_doc hcm;
+    mb_doc filter_chains, default_filter_chain;
 } listener_parts;
 
 #define PART(key, what, member, ...) MB_DOC_FIELD(key, what, listener_parts, member, __VA_ARGS__)
@@ -16,7 +59,8 @@ static const mb_doc_field listener_fields[] = {
     PART("name", CSTRING, listener.name, .min = 1),
     PART("host", TEXT, listener.host, .min = 1),
     PART("port", U16, listener.port),
-    PART("hcm", NODE, hcm),
+    PART("filter_chains", NODE, filter_chains),
+    PART("default_filter_chain", NODE, default_filter_chain),
     PART("reuse_port", BOOL, listener.options.reuse_port),
     PART("backlog", U32, listener.options.backlog, .min = 1, .max = INT32_MAX),
     PART("ipv4_compat", BOOL, ipv4_compat),
@@ -34,9 +78,12 @@ static void read_listener(mb_builder *builder, const mb_doc *doc, mb_listener_co
         mb_address_parse(listener->host, listener->port, &listener->address) != MB_OK) {
         mb_doc_fault_at(doc, "host", "is no IP address");
     }
+    read_chains(builder, &found.filter_chains, listener);
+    read_default_chain(builder, &found.default_filter_chain, listener);
+    if (listener->chain_count == 0 && listener->default_chain == NULL) {
+        mb_doc_fault_at(doc, "filter_chains", "must not be empty");
+    }
     *out = found.listener;
-    /* In place: the chain holds addresses of parts of it. */
-    mb__config_hcm(builder, &found.hcm, &out->hcm);
 }
 
 void mb__config_listeners(mb_builder *builder, const mb_doc *doc) {

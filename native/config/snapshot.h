@@ -16,6 +16,12 @@
 typedef struct mb_snapshot mb_snapshot;
 struct mb_release; /* snapshot.c: what needs more than its memory freed */
 
+/* One of a listener's filter chains: what becomes of the connections that it gets. */
+typedef struct mb_filter_chain_config {
+    mb_slice name; /* may be empty */
+    mb_hcm_config *hcm;
+} mb_filter_chain_config;
+
 typedef struct mb_listener_config {
     const char *name; /* NUL-terminated, unique in the snapshot */
     mb_address address;
@@ -25,8 +31,19 @@ typedef struct mb_listener_config {
     mb_listener_options options;
     uint32_t buffer_limit_bytes; /* watermark of a connection, and the most a filter may hold */
     mb_slice stat_prefix;        /* empty: the address */
-    mb_hcm_config hcm;
+    mb_filter_chain_config *chains;
+    uint32_t chain_count;
+    mb_filter_chain_config *default_chain; /* for what matches none of them; NULL: there is none */
 } mb_listener_config;
+
+/* All chains in order, the default one last. */
+static inline uint32_t mb_listener_config_chain_count(const mb_listener_config *listener) {
+    return listener->chain_count + (listener->default_chain != NULL);
+}
+static inline const mb_filter_chain_config *
+mb_listener_config_chain(const mb_listener_config *listener, uint32_t index) {
+    return index < listener->chain_count ? &listener->chains[index] : listener->default_chain;
+}
 
 struct mb_snapshot {
     uint32_t refs;

@@ -39,7 +39,9 @@ typedef enum mb_reset_reason {
     MB_RESET_LOCAL = 0, /* we gave the stream up */
     MB_RESET_REMOTE,    /* the peer reset the stream or closed within it */
     MB_RESET_PROTOCOL,  /* the peer broke the protocol */
-    MB_RESET_REFUSED    /* not processed by the peer: may be sent again */
+    MB_RESET_REFUSED,   /* not processed by the peer: may be sent again */
+    MB_RESET_UNWANTED   /* ours: our message is complete and goes out to its end, but what the peer
+                         * still sends of its own is not wanted (RFC 9113 8.1, NO_ERROR) */
 } mb_reset_reason;
 
 /* The codec's part of a stream; embedded in the owner's stream object. */

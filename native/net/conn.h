@@ -46,8 +46,8 @@ typedef enum mb_close_reason {
 
 /* All but `on_data` and `on_close` may be NULL. */
 typedef struct mb_conn_events {
-    /* An outgoing connection, or an accepted one whose transport shakes hands first or that has a
-     * stage, is open. */
+    /* Bytes may flow: an outgoing one is connected and shook hands; an accepted one shook hands or
+     * has passed its stage, unless it was open from the first moment (mb_conn_is_open). */
     void (*on_connected)(void *owner, mb_conn *conn);
     void (*on_data)(void *owner, mb_conn *conn); /* new bytes in conn->in */
     /* The peer sends no more (half-close). The connection stays until the owner closes it. */
@@ -161,6 +161,8 @@ void mb_conn_end_write(mb_conn *conn);
 void mb_conn_close(mb_conn *conn, mb_close_kind kind, uint64_t delay_us);
 /* Frees at the end of the turn; closes first if need be, without on_close. */
 void mb_conn_free(mb_conn *conn);
+/* Connected, and the transport's handshake is done. */
+bool mb_conn_is_open(const mb_conn *conn);
 int mb_conn_errno(const mb_conn *conn);
 /* For transports without a descriptor: the other end wrote, read or closed. */
 void mb_conn_ready(mb_conn *conn, uint32_t events);

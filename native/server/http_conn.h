@@ -1,28 +1,34 @@
 /*
  * HTTP connection manager: one downstream connection, its codec and its streams. It makes a
  * stream for every request, gives it to the chain, and puts what comes back on the wire
- * (http_stream.c). What belongs to requests as such stands in http_request.c.
+ * (http_stream.c). What belongs to requests as such stands in http_request.c, which codec it is
+ * and how it says goodbye in http_codec.c.
  */
 #ifndef MB_SERVER_HTTP_CONN_H
 #define MB_SERVER_HTTP_CONN_H
 
-#include "server/ingress.h"
+#include "server/downstream.h"
+
+/* How far a connection of many streams has said goodbye: RFC 9113 6.8. */
+typedef enum mb_goodbye {
+    MB_GOODBYE_NOT = 0,
+    MB_GOODBYE_NEAR, /* said that the end is near: streams that are on the way are still taken */
+    MB_GOODBYE_SAID  /* named the last stream */
+} mb_goodbye;
 
 typedef struct mb_http_conn {
-    mb_list_node node; /* in ingress->conns */
-    mb_ingress *ingress;
-    mb_conn *conn;
-    mb_codec *codec;
-    mb_list streams; /* alive, by owner_node */
-    mb_list dying;   /* over, to be freed when the codec has returned */
+    mb_downstream base; /* first: a connection is its downstream */
+    mb_codec *codec;    /* NULL until it is known what the client speaks */
+    mb_list streams;    /* alive, by owner_node */
+    mb_list dying;      /* over, to be freed when the codec has returned */
     uint32_t stream_count;
-    uint32_t requests; /* streams begun on this connection */
-    uint64_t id;
-    uint64_t opened_us;
+    uint32_t requests;       /* streams begun on this connection */
     mb_task reset_task;      /* mb__http_conn_break */
     mb_timer idle_timer;     /* no stream */
     mb_timer head_timer;     /* request_headers_timeout */
     mb_timer duration_timer; /* max_connection_duration */
+    mb_timer drain_timer;    /* from MB_GOODBYE_NEAR on, in case the client does not answer */
+    uint8_t goodbye;         /* mb_goodbye */
     bool in_codec;           /* receive is on the stack */
     bool draining;           /* no further request */
     bool read_blocked;       /* much input waits in conn->in: reading is off */
@@ -32,12 +38,10 @@ typedef struct mb_http_conn {
     bool closing;
 } mb_http_conn;
 
-/* Called by the ingress for each accepted socket, which it takes. */
-void mb_http_conn_accept(mb_ingress *ingress, int fd, const mb_address *remote);
-/* No further request: idle ones close now, others after their streams. */
-void mb_http_conn_drain(mb_http_conn *hc);
-/* Closes at once; streams see a client that went away. */
-void mb_http_conn_close(mb_http_conn *hc);
+/* The terminal of a chain with an HTTP connection manager takes a connection. MB_OK; MB_ENOMEM:
+ * the transport is freed. */
+int mb_http_conn_start(mb_ingress *ingress, const mb_filter_chain_config *chain,
+                       const mb_accepted *accepted);
 
 /* -- between http_conn.c and http_stream.c --------------------------------------------------- */
 
@@ -45,6 +49,12 @@ extern const mb_stream_ops mb__http_stream_ops;
 
 static inline const mb_hcm_config *mb__http_config(const mb_stream *stream) {
     return (const mb_hcm_config *)((const char *)stream->chain - offsetof(mb_hcm_config, chain));
+}
+static inline const mb_hcm_config *mb__http_conn_config(const mb_http_conn *hc) {
+    return hc->base.chain->hcm;
+}
+static inline const mb_http_metrics *mb__http_conn_metrics(const mb_http_conn *hc) {
+    return &mb__http_conn_config(hc)->metrics;
 }
 static inline mb_http_conn *mb__http_conn_of(const mb_stream *stream) {
     return stream->owner;
@@ -54,11 +64,35 @@ void mb__http_stream_timers_stop(mb_stream *stream);
 void mb__http_stream_activity(mb_stream *stream);
 /* Input that waits in conn->in may be looked at again. */
 void mb__http_conn_read_on(mb_http_conn *hc);
+/* What waits in a codec of many streams goes to the connection, as far as it takes it. */
+void mb__http_conn_flush(mb_http_conn *hc);
+/* No request after the present one, where the connection has one at a time. */
+void mb__http_conn_last_request(mb_http_conn *hc);
+/* Sends what is queued and closes, for good. */
+void mb__http_conn_close_later(mb_http_conn *hc, mb_close_kind kind);
+/* What the connection does next when no stream runs: closes, or waits for a request. */
+void mb__http_conn_go_on(mb_http_conn *hc);
 /* Closes a connection whose last response broke off: `reset` with RST, else after what is queued.
  * At the end of the turn: streams may be on the stack. */
 void mb__http_conn_break(mb_http_conn *hc, bool reset);
 /* The stream is over and accounted for: frees it and goes on with the connection. */
 void mb__http_conn_stream_done(mb_http_conn *hc, mb_stream *stream);
+
+extern const mb_codec_events mb__http_codec_events;
+extern const mb_conn_events mb__http_one_stream_events;
+extern const mb_conn_events mb__http_many_streams_events;
+
+/* -- http_codec.c ------------------------------------------------------------------------------ */
+
+/* Until the codec is known. */
+extern const mb_conn_events mb__http_codec_unknown_events;
+/* The transport is up: the codec is chosen, now or by the first bytes. */
+void mb__http_codec_find(mb_http_conn *hc);
+/* No further stream, in the codec's way. Idempotent. */
+void mb__http_say_goodbye(mb_http_conn *hc);
+/* The peer has seen that the end is near, or had the time to. */
+void mb__http_goodbye_seen(mb_http_conn *hc);
+void mb__http_on_drain_timeout(mb_timer *timer);
 
 /* -- http_request.c ---------------------------------------------------------------------------- */
 

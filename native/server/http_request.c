@@ -274,11 +274,11 @@ static int answer_expect(mb_http_conn *hc, mb_stream *stream) {
     }
     mb_headers_init(interim, &stream->arena);
     mb_headers_set_pseudo(interim, MB_PSEUDO_STATUS, MB_SLICE_LIT("100"));
-    int rc =
-        hc->codec->vtable->send_informational(hc->codec, &stream->codec, interim, &hc->conn->out);
+    int rc = hc->codec->vtable->send_informational(hc->codec, &stream->codec, interim,
+                                                   &hc->base.conn->out);
     if (rc == MB_OK) {
         mb_headers_remove_token(headers, MB_TOKEN_EXPECT);
-        mb_conn_flush_later(hc->conn);
+        mb_conn_flush_later(hc->base.conn);
     }
     return rc;
 }
@@ -288,9 +288,7 @@ static void refuse(mb_stream *stream, uint32_t status, mb_slice details) {
 }
 
 void mb__http_refuse(mb_stream *stream, uint32_t status, mb_slice details) {
-    mb_http_conn *hc = mb__http_conn_of(stream);
-    hc->draining = true;
-    hc->codec->vtable->shut_down(hc->codec, &hc->conn->out);
+    mb__http_conn_last_request(mb__http_conn_of(stream));
     refuse(stream, status, details);
 }
 

@@ -25,7 +25,7 @@ static uint64_t idle_timeout_us(const mb_stream *stream) {
 
 static void on_idle(mb_timer *timer) {
     mb_stream *stream = MB_LIST_ENTRY(timer, mb_stream, idle_timer);
-    mb_metric_inc(mb__http_conn_of(stream)->ingress->metrics.rq_idle_timeout);
+    mb_metric_inc(mb__http_conn_metrics(mb__http_conn_of(stream))->rq_idle_timeout);
     /* Again, in case a filter keeps this answer: the next one passes it by. */
     mb_loop_arm(stream->worker->loop, timer, idle_timeout_us(stream));
     mb_stream_local_reply(stream, timeout_status(stream), MB_FLAG_STREAM_IDLE_TIMEOUT,
@@ -34,14 +34,14 @@ static void on_idle(mb_timer *timer) {
 
 static void on_request_timeout(mb_timer *timer) {
     mb_stream *stream = MB_LIST_ENTRY(timer, mb_stream, request_timer);
-    mb_metric_inc(mb__http_conn_of(stream)->ingress->metrics.rq_timeout);
+    mb_metric_inc(mb__http_conn_metrics(mb__http_conn_of(stream))->rq_timeout);
     mb_stream_local_reply(stream, 408, 0, MB_SLICE_LIT("request_overall_timeout"),
                           MB_SLICE_LIT("request timeout"));
 }
 
 static void on_max_duration(mb_timer *timer) {
     mb_stream *stream = MB_LIST_ENTRY(timer, mb_stream, duration_timer);
-    mb_metric_inc(mb__http_conn_of(stream)->ingress->metrics.rq_max_duration);
+    mb_metric_inc(mb__http_conn_metrics(mb__http_conn_of(stream))->rq_max_duration);
     mb_stream_local_reply(stream, timeout_status(stream), MB_FLAG_DURATION_TIMEOUT,
                           MB_SLICE_LIT("max_duration_timeout"),
                           MB_SLICE_LIT("downstream duration timeout"));
@@ -151,7 +151,8 @@ static void finish_response_headers(mb_stream *stream) {
     }
     mb_slice date;
     if (!mb_headers_has(headers, MB_TOKEN_DATE) &&
-        mb_arena_dup(&stream->arena, mb__server_http_date(hc->ingress->server), &date) == MB_OK) {
+        mb_arena_dup(&stream->arena, mb__server_http_date(hc->base.ingress->server), &date) ==
+            MB_OK) {
         mb_headers_set_token(headers, MB_TOKEN_DATE, date);
     }
     if (config->via.len > 0) {
@@ -163,9 +164,9 @@ static void finish_response_headers(mb_stream *stream) {
             mb_headers_set_token(headers, MB_TOKEN_X_REQUEST_ID, id);
         }
     }
-    if (!stream->codec.remote_ended) {
+    if (!stream->codec.remote_ended && !hc->codec->vtable->multiplexed) {
         /* An answer before the request was complete: the rest of it is not worth reading. */
-        hc->codec->vtable->shut_down(hc->codec, &hc->conn->out);
+        hc->codec->vtable->shut_down(hc->codec, &hc->base.conn->out);
     }
 }
 
@@ -174,39 +175,39 @@ static void send_headers(mb_stream *stream, bool end_stream) {
     stream->info.response_code = mb_http_status(&stream->headers[MB_RESPONSE]);
     stream->info.response_start_us = mb_loop_now_us(stream->worker->loop);
     mb__http_stream_activity(stream);
-    size_t before = hc->conn->out.length;
+    size_t before = hc->base.conn->out.length;
     int rc = hc->codec->vtable->send_headers(
-        hc->codec, &stream->codec, &stream->headers[MB_RESPONSE], end_stream, &hc->conn->out);
-    stream->info.header_bytes_sent = hc->conn->out.length - before;
+        hc->codec, &stream->codec, &stream->headers[MB_RESPONSE], end_stream, &hc->base.conn->out);
+    stream->info.header_bytes_sent = hc->base.conn->out.length - before;
     if (rc < 0) {
         send_failed(stream, rc);
         return;
     }
-    mb_conn_flush_later(hc->conn);
+    mb_conn_flush_later(hc->base.conn);
 }
 
 static void send_body(mb_stream *stream, mb_buffer *data, bool end_stream) {
     mb_http_conn *hc = mb__http_conn_of(stream);
     stream->info.bytes_sent += data->length;
     mb__http_stream_activity(stream);
-    int rc =
-        hc->codec->vtable->send_body(hc->codec, &stream->codec, data, end_stream, &hc->conn->out);
+    int rc = hc->codec->vtable->send_body(hc->codec, &stream->codec, data, end_stream,
+                                          &hc->base.conn->out);
     if (rc < 0) {
         send_failed(stream, rc);
         return;
     }
-    mb_conn_flush_later(hc->conn);
+    mb_conn_flush_later(hc->base.conn);
 }
 
 static void send_trailers(mb_stream *stream) {
     mb_http_conn *hc = mb__http_conn_of(stream);
     int rc = hc->codec->vtable->send_trailers(hc->codec, &stream->codec,
-                                              &stream->trailers[MB_RESPONSE], &hc->conn->out);
+                                              &stream->trailers[MB_RESPONSE], &hc->base.conn->out);
     if (rc < 0) {
         send_failed(stream, rc);
         return;
     }
-    mb_conn_flush_later(hc->conn);
+    mb_conn_flush_later(hc->base.conn);
 }
 
 static void send_informational(mb_stream *stream, const mb_headers *headers) {
@@ -215,16 +216,20 @@ static void send_informational(mb_stream *stream, const mb_headers *headers) {
     if (stream->codec.http_10 || (status == 100 && !mb__http_config(stream)->proxy_100_continue)) {
         return; /* 100 was answered by ourselves, if it was asked for */
     }
-    if (hc->codec->vtable->send_informational(hc->codec, &stream->codec, headers, &hc->conn->out) ==
-        MB_OK) {
-        mb_conn_flush_later(hc->conn);
+    if (hc->codec->vtable->send_informational(hc->codec, &stream->codec, headers,
+                                              &hc->base.conn->out) == MB_OK) {
+        mb_conn_flush_later(hc->base.conn);
     }
 }
 
 static void send_reset(mb_stream *stream) {
     mb_http_conn *hc = mb__http_conn_of(stream);
-    mb_metric_inc(hc->ingress->metrics.rq_tx_reset);
-    hc->codec->vtable->reset(hc->codec, &stream->codec, MB_RESET_LOCAL, &hc->conn->out);
+    mb_metric_inc(mb__http_conn_metrics(hc)->rq_tx_reset);
+    hc->codec->vtable->reset(hc->codec, &stream->codec, MB_RESET_LOCAL, &hc->base.conn->out);
+    if (hc->codec->vtable->multiplexed) {
+        mb_conn_flush_later(hc->base.conn);
+        return;
+    }
     hc->draining = true;
     if (!hc->closing) {
         /* A body that only the close would end must not look complete: reset the connection. */
@@ -236,13 +241,17 @@ static void send_reset(mb_stream *stream) {
 static void pause_request(mb_stream *stream, bool paused) {
     mb_http_conn *hc = mb__http_conn_of(stream);
     hc->codec->vtable->pause(hc->codec, &stream->codec, paused);
+    if (hc->codec->vtable->multiplexed) {
+        mb__http_conn_flush(hc); /* the window that it gives back */
+        return;
+    }
     if (hc->closing) {
         return;
     }
     if (paused) {
-        mb_conn_read_disable(hc->conn);
+        mb_conn_read_disable(hc->base.conn);
     } else {
-        mb_conn_read_enable(hc->conn);
+        mb_conn_read_enable(hc->base.conn);
         mb__http_conn_read_on(hc);
     }
 }
@@ -250,7 +259,7 @@ static void pause_request(mb_stream *stream, bool paused) {
 /* -- the end ----------------------------------------------------------------------------------- */
 
 static void account(mb_stream *stream, mb_http_conn *hc) {
-    const mb_http_metrics *metrics = &hc->ingress->metrics;
+    const mb_http_metrics *metrics = mb__http_conn_metrics(hc);
     const mb_stream_info *info = &stream->info;
     mb_metric_add(metrics->rq_active, -1);
     mb_metric_record(metrics->rq_time, info->end_us - info->start_us);
@@ -258,10 +267,19 @@ static void account(mb_stream *stream, mb_http_conn *hc) {
     if (class >= 1 && class <= 5) {
         mb_metric_inc(metrics->rq_completed);
         mb_metric_inc(metrics->rq_class[class - 1]);
-        mb_metric_inc(metrics->listener_rq_class[class - 1]);
+        mb_metric_inc(hc->base.ingress->metrics.rq_class[class - 1]);
     }
     if ((info->flags & MB_FLAG_NO_ROUTE) != 0) {
         mb_metric_inc(metrics->no_route);
+    }
+}
+
+/* Of many streams one ends: what of it is queued goes out, what the client still sends is
+ * refused. */
+static void leave_codec(mb_http_conn *hc, mb_stream *stream) {
+    if (!(stream->codec.local_ended && stream->codec.remote_ended) && !hc->closing) {
+        hc->codec->vtable->reset(hc->codec, &stream->codec, MB_RESET_UNWANTED, &hc->base.conn->out);
+        mb__http_conn_flush(hc);
     }
 }
 
@@ -270,9 +288,11 @@ static void complete(mb_stream *stream) {
     mb__http_stream_timers_stop(stream);
     account(stream, hc);
     mb__access_log_stream(stream, mb__http_config(stream));
-    if ((stream->side[MB_REQUEST].pauses) != 0 && !hc->closing) {
+    if (hc->codec->vtable->multiplexed) {
+        leave_codec(hc, stream);
+    } else if ((stream->side[MB_REQUEST].pauses) != 0 && !hc->closing) {
         hc->codec->vtable->pause(hc->codec, &stream->codec, false);
-        mb_conn_read_enable(hc->conn); /* the pause ends with the stream */
+        mb_conn_read_enable(hc->base.conn); /* the pause ends with the stream */
     }
     mb__http_conn_stream_done(hc, stream);
 }

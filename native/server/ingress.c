@@ -3,18 +3,19 @@
  */
 #include "server/ingress.h"
 
-#include "server/http_conn.h"
+#include "base/slice.h"
+#include "server/downstream.h"
 #include <errno.h>
 #include <string.h>
 
 static void on_accept(void *owner, mb_listener *listener, int fd, const mb_address *remote) {
     (void)listener;
-    mb_http_conn_accept(owner, fd, remote);
+    mb_accept_socket(owner, fd, remote);
 }
 
 /* Envoy's name of a listener's statistics: the address with '_' for ':'. */
 int mb_ingress_metrics(const mb_ingress *ingress, const mb_listener_config *config,
-                       mb_http_metrics *out) {
+                       mb_listener_metrics *out) {
     char text[MB_ADDRESS_TEXT_BYTES];
     mb_slice listener = config->stat_prefix;
     if (listener.len == 0) {
@@ -24,39 +25,77 @@ int mb_ingress_metrics(const mb_ingress *ingress, const mb_listener_config *conf
         }
         listener = (mb_slice){text, len};
     }
-    return mb_http_metrics_define(ingress->worker->stats, config->hcm.stat_prefix, listener, out);
+    return mb_listener_metrics_define(ingress->worker->stats, listener, out);
 }
 
 bool mb_ingress_same_address(const mb_ingress *ingress, const mb_listener_config *config) {
     return mb_address_equal(&ingress->config->address, &config->address);
 }
 
-static void move_gauge(mb_metric *from, mb_metric *to, uint32_t amount) {
-    mb_metric_add(from, -(int64_t)amount);
-    mb_metric_add(to, amount);
+/* -- a newer configuration -----------------------------------------------------------------------
+ */
+
+static bool same_terminal(const mb_filter_chain_config *a, const mb_filter_chain_config *b) {
+    return (a->hcm == NULL) == (b->hcm == NULL);
 }
 
-/* What is there now is counted under the new names, where its end will be counted too. */
-static void rename_metrics(mb_ingress *ingress, const mb_http_metrics *to) {
-    const mb_http_metrics *from = &ingress->metrics;
-    uint32_t streams = 0;
-    MB_LIST_FOREACH(&ingress->conns, node) {
-        streams += MB_LIST_ENTRY(node, mb_http_conn, node)->stream_count;
+/* The chain of `config` that stands for one of the configuration before: by its name, or where it
+ * has none by its place. NULL: it is gone. */
+static const mb_filter_chain_config *successor(const mb_listener_config *config,
+                                               const mb_listener_config *before,
+                                               const mb_filter_chain_config *chain) {
+    const mb_filter_chain_config *found = NULL;
+    if (chain == before->default_chain) {
+        found = config->default_chain;
+    } else if (chain->name.len > 0) {
+        for (uint32_t i = 0; i < config->chain_count && found == NULL; i++) {
+            bool same = mb_slice_equal(config->chains[i].name, chain->name);
+            found = same ? &config->chains[i] : NULL;
+        }
+    } else {
+        size_t place = (size_t)(chain - before->chains);
+        bool there = place < config->chain_count && config->chains[place].name.len == 0;
+        found = there ? &config->chains[place] : NULL;
     }
-    move_gauge(from->cx_active, to->cx_active, ingress->conn_count);
-    move_gauge(from->listener_cx_active, to->listener_cx_active, ingress->conn_count);
-    move_gauge(from->rq_active, to->rq_active, streams);
-    ingress->metrics = *to;
+    return found != NULL && same_terminal(found, chain) ? found : NULL;
+}
+
+static void follow(mb_downstream *downstream, const mb_listener_config *config,
+                   const mb_listener_config *before, mb_snapshot *from, mb_snapshot *to) {
+    if (downstream->snapshot != from) {
+        return; /* its chain was lost in an earlier reload: it drains */
+    }
+    const mb_filter_chain_config *chain = downstream->chain;
+    const mb_filter_chain_config *next = successor(config, before, chain);
+    if (next == NULL) {
+        downstream->ops->drain(downstream);
+        return;
+    }
+    downstream->snapshot = mb_snapshot_ref(to);
+    downstream->chain = next;
+    downstream->ops->reconfigured(downstream, chain);
+    mb_snapshot_unref(from);
 }
 
 void mb_ingress_configure(mb_ingress *ingress, mb_snapshot *snapshot,
-                          const mb_listener_config *config, const mb_http_metrics *metrics) {
+                          const mb_listener_config *config, const mb_listener_metrics *metrics) {
     mb_snapshot *before = ingress->snapshot;
+    const mb_listener_config *config_before = ingress->config;
+    mb_metric_add(ingress->metrics.cx_active, -(int64_t)ingress->conn_count);
+    mb_metric_add(metrics->cx_active, ingress->conn_count);
+    ingress->metrics = *metrics;
     ingress->snapshot = mb_snapshot_ref(snapshot);
     ingress->config = config;
-    rename_metrics(ingress, metrics);
+    mb_ingress_ref(ingress); /* a connection that ends here may be the last reference */
+    MB_LIST_FOREACH(&ingress->downstreams, node) {
+        follow(MB_LIST_ENTRY(node, mb_downstream, node), config, config_before, before, snapshot);
+    }
     mb_snapshot_unref(before);
+    mb_ingress_unref(ingress);
 }
+
+/* -- life ----------------------------------------------------------------------------------------
+ */
 
 mb_ingress *mb_ingress_new(struct mb_server *server, mb_worker *worker, mb_snapshot *snapshot,
                            const mb_listener_config *config, int *error) {
@@ -75,7 +114,7 @@ mb_ingress *mb_ingress_new(struct mb_server *server, mb_worker *worker, mb_snaps
     ingress->worker = worker;
     ingress->name = name;
     ingress->config = config;
-    mb_list_init(&ingress->conns);
+    mb_list_init(&ingress->downstreams);
     ingress->listener = mb_listener_new(&worker->net, &config->address, &config->options, on_accept,
                                         ingress, error);
     if (ingress->listener == NULL) {
@@ -116,19 +155,21 @@ void mb_ingress_drain(mb_ingress *ingress) {
         return;
     }
     ingress->draining = true;
-    ingress->refs++; /* a connection that ends here may be the last reference */
+    mb_ingress_ref(ingress); /* a connection that ends here may be the last reference */
     mb_listener_stop(ingress->listener);
-    MB_LIST_FOREACH(&ingress->conns, node) {
-        mb_http_conn_drain(MB_LIST_ENTRY(node, mb_http_conn, node));
+    MB_LIST_FOREACH(&ingress->downstreams, node) {
+        mb_downstream *downstream = MB_LIST_ENTRY(node, mb_downstream, node);
+        downstream->ops->drain(downstream);
     }
     mb_ingress_unref(ingress);
 }
 
 void mb_ingress_close(mb_ingress *ingress) {
-    ingress->refs++;
+    mb_ingress_ref(ingress);
     mb_list_node *node;
-    while ((node = mb_list_front(&ingress->conns)) != NULL) {
-        mb_http_conn_close(MB_LIST_ENTRY(node, mb_http_conn, node));
+    while ((node = mb_list_front(&ingress->downstreams)) != NULL) {
+        mb_downstream *downstream = MB_LIST_ENTRY(node, mb_downstream, node);
+        downstream->ops->close(downstream);
     }
     mb_ingress_unref(ingress);
 }

@@ -1,7 +1,7 @@
 /*
  * Ingress: a listener at work: the listening socket, the newest configuration for it, its
  * connections and its statistics. A reload that keeps name and address keeps the ingress and
- * swaps `config`; connections take the new one with their next request.
+ * swaps `config`; connections follow as far as their filter chain is still there (downstream.h).
  *
  * Refcounted: each connection holds it, so a listener that a reload removed lasts as long as they.
  */
@@ -14,16 +14,10 @@
 
 struct mb_server;
 
-/* Handles under `http.<stat_prefix>.` and `listener.<address>.`. */
-typedef struct mb_http_metrics {
-    mb_metric *cx_total, *cx_active, *cx_destroy, *cx_destroy_remote, *cx_idle_timeout;
-    mb_metric *cx_protocol_error, *cx_rx_bytes, *cx_tx_bytes, *cx_max_duration, *cx_http1;
-    mb_metric *cx_drain_close, *cx_length_ms;
-    mb_metric *rq_total, *rq_active, *rq_completed, *rq_class[5], *rq_time, *rq_timeout;
-    mb_metric *rq_header_timeout, *rq_idle_timeout, *rq_max_duration, *rq_rx_reset, *rq_tx_reset;
-    mb_metric *rq_http1, *no_route;
-    mb_metric *listener_cx_total, *listener_cx_active, *listener_rq_class[5];
-} mb_http_metrics;
+/* Handles under `listener.<address>.`. */
+typedef struct mb_listener_metrics {
+    mb_metric *cx_total, *cx_active, *no_filter_chain_match, *rq_class[5];
+} mb_listener_metrics;
 
 typedef struct mb_ingress {
     mb_list_node node; /* in the server's list */
@@ -35,22 +29,26 @@ typedef struct mb_ingress {
     mb_listener *listener;                   /* stopped once draining */
     mb_snapshot *snapshot;                   /* one reference; `config` points into it */
     const mb_listener_config *config;
-    mb_list conns; /* of mb_http_conn */
+    mb_list downstreams; /* of mb_downstream: its connections */
     uint32_t conn_count;
-    mb_http_metrics metrics;
+    mb_listener_metrics metrics;
     bool draining;
 } mb_ingress;
 
 /* Binds. NULL with `*error` an errno; ENOMEM when out of memory. */
 mb_ingress *mb_ingress_new(struct mb_server *server, mb_worker *worker, mb_snapshot *snapshot,
                            const mb_listener_config *config, int *error);
+static inline mb_ingress *mb_ingress_ref(mb_ingress *ingress) {
+    ingress->refs++;
+    return ingress;
+}
 void mb_ingress_unref(mb_ingress *ingress);
 /* The statistics under the names that a configuration gives them. MB_OK, MB_ENOMEM, MB_EINVAL. */
 int mb_ingress_metrics(const mb_ingress *ingress, const mb_listener_config *config,
-                       mb_http_metrics *out);
+                       mb_listener_metrics *out);
 /* Takes the configuration of a newer snapshot; `metrics` as found for it. */
 void mb_ingress_configure(mb_ingress *ingress, mb_snapshot *snapshot,
-                          const mb_listener_config *config, const mb_http_metrics *metrics);
+                          const mb_listener_config *config, const mb_listener_metrics *metrics);
 /* Stops accepting; connections end after their present stream. */
 void mb_ingress_drain(mb_ingress *ingress);
 /* Ends all connections at once. */
@@ -58,8 +56,7 @@ void mb_ingress_close(mb_ingress *ingress);
 /* True when both name the same socket address as configured. */
 bool mb_ingress_same_address(const mb_ingress *ingress, const mb_listener_config *config);
 
-/* http_metrics.c */
-int mb_http_metrics_define(mb_stats *stats, mb_slice stat_prefix, mb_slice listener,
-                           mb_http_metrics *out);
+/* listener_metrics.c. MB_OK, MB_ENOMEM, MB_EINVAL. */
+int mb_listener_metrics_define(mb_stats *stats, mb_slice listener, mb_listener_metrics *out);
 
 #endif

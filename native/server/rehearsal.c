@@ -322,7 +322,7 @@ int mb_rehearsal_new(mb_server *server, mb_slice request, mb_slice response, mb_
     if (self == NULL) {
         return MB_ENOMEM;
     }
-    const mb_hcm_config *hcm = &server->snapshot->listeners[0].hcm;
+    const mb_hcm_config *hcm = mb_listener_config_chain(&server->snapshot->listeners[0], 0)->hcm;
     mb_slab_pool *slabs = server->worker.slabs;
     self->server = server;
     self->snapshot = mb_snapshot_ref(server->snapshot);

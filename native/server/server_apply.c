@@ -14,7 +14,7 @@
 typedef struct listener_plan {
     mb_ingress *ingress;
     bool is_new;
-    mb_http_metrics metrics; /* where it is not new */
+    mb_listener_metrics metrics; /* where it is not new */
 } listener_plan;
 
 void mb_text_free(char *text) {
@@ -49,17 +49,37 @@ static mb_ingress *find_ingress(mb_server *server, const mb_listener_config *con
     return NULL;
 }
 
+static int open_logs_of(mb_server *server, const mb_hcm_config *hcm, mb_text *faults) {
+    for (uint32_t i = 0; hcm != NULL && i < hcm->access_log_count; i++) {
+        const mb_access_log_config *log = &hcm->access_logs[i];
+        int error;
+        if (mb_log_files_open(&server->logs, log->sink, log->path, &error) == NULL) {
+            mb_text_format(faults, ".hcm.access_logs[%u].path: cannot open %s: %s\n", i, log->path,
+                           strerror(error));
+            return MB_ECONFIG;
+        }
+    }
+    return MB_OK;
+}
+
 static int open_logs(mb_server *server, const mb_snapshot *snapshot, mb_text *faults) {
     for (uint32_t i = 0; i < snapshot->listener_count; i++) {
-        const mb_hcm_config *hcm = &snapshot->listeners[i].hcm;
-        for (uint32_t j = 0; j < hcm->access_log_count; j++) {
-            const mb_access_log_config *log = &hcm->access_logs[j];
-            int error;
-            if (mb_log_files_open(&server->logs, log->sink, log->path, &error) == NULL) {
-                mb_text_format(faults,
-                               "listeners[%u].hcm.access_logs[%u].path: cannot open %s: %s\n", i, j,
-                               log->path, strerror(error));
-                return MB_ECONFIG;
+        const mb_listener_config *listener = &snapshot->listeners[i];
+        for (uint32_t j = 0; j < mb_listener_config_chain_count(listener); j++) {
+            mb_text where;
+            mb_text_init(&where, server->allocator, MAX_FAULT_BYTES);
+            const mb_filter_chain_config *chain = mb_listener_config_chain(listener, j);
+            int rc = open_logs_of(server, chain->hcm, &where);
+            if (rc < 0 && chain == listener->default_chain) {
+                mb_text_format(faults, "listeners[%u].default_filter_chain%.*s", i,
+                               MB_TEXT_ARG(mb_text_view(&where)));
+            } else if (rc < 0) {
+                mb_text_format(faults, "listeners[%u].filter_chains[%u]%.*s", i, j,
+                               MB_TEXT_ARG(mb_text_view(&where)));
+            }
+            mb_text_fini(&where);
+            if (rc < 0) {
+                return rc;
             }
         }
     }

@@ -5,7 +5,6 @@
 #include "upstream/router_state.h"
 
 #include "base/slice.h"
-#include "base/text.h"
 #include "http/message.h"
 
 /* -- beginning and ending --------------------------------------------------------------------- */
@@ -254,28 +253,19 @@ const mb_terminal mb_router_terminal = {.name = "router",
 
 /* -- statistics ------------------------------------------------------------------------------- */
 
-int mb_router_stats_define(mb_stats *registry, mb_slice stat_prefix, mb_router_stats *out) {
-    const struct {
-        const char *name;
-        mb_metric **handle;
-    } rows[] = {{"rq_total", &out->rq_total},
-                {"rq_redirect", &out->rq_redirect},
-                {"rq_direct_response", &out->rq_direct_response},
-                {"no_route", &out->no_route},
-                {"no_cluster", &out->no_cluster},
-                {"rq_reset_after_downstream_response_started",
-                 &out->rq_reset_after_downstream_response_started}};
-    mb_text text;
-    int rc = MB_OK;
+#define AT(field) offsetof(mb_router_stats, field)
 
-    mb_text_init(&text, registry->chunks.allocator, SIZE_MAX);
-    for (size_t i = 0; i < sizeof rows / sizeof *rows && rc == MB_OK; i++) {
-        mb_text_clear(&text);
-        mb_text_format(&text, "http.%.*s.%s", MB_TEXT_ARG(stat_prefix), rows[i].name);
-        rc = text.status != MB_OK ? text.status
-                                  : mb_stats_define(registry, MB_COUNTER, mb_text_view(&text), NULL,
-                                                    0, rows[i].handle);
-    }
-    mb_text_fini(&text);
-    return rc;
+static const mb_stats_row rows[] = {
+    {"rq_total", MB_COUNTER, AT(rq_total)},
+    {"rq_redirect", MB_COUNTER, AT(rq_redirect)},
+    {"rq_direct_response", MB_COUNTER, AT(rq_direct_response)},
+    {"no_route", MB_COUNTER, AT(no_route)},
+    {"no_cluster", MB_COUNTER, AT(no_cluster)},
+    {"rq_reset_after_downstream_response_started", MB_COUNTER,
+     AT(rq_reset_after_downstream_response_started)},
+};
+
+int mb_router_stats_define(mb_stats *registry, mb_slice stat_prefix, mb_router_stats *out) {
+    return mb_stats_define_rows(registry, "http", stat_prefix, rows, sizeof rows / sizeof *rows,
+                                out);
 }

@@ -46,6 +46,7 @@ def hcm(ctx: Context, node: Node) -> Hcm:
     slashes = node.get("path_with_escaped_slashes_action", "IMPLEMENTATION_SPECIFIC_DEFAULT")
     return Hcm(
         stat_prefix=node.get("stat_prefix", ""),
+        codec_type=lowered_enum(node, "codec_type", "AUTO"),
         route_config=routes,
         http_filters=chain,
         access_logs=access_logs(ctx, node.nodes("access_log")),

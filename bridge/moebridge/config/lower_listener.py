@@ -7,7 +7,7 @@ from moebridge.config.lower_address import is_ip
 from moebridge.config.lower_cluster import buffer_limit, clusters, plain_transport
 from moebridge.config.lower_hcm import hcm
 from moebridge.config.lower_values import Context
-from moebridge.config.model import Config, Hcm, Listener, RouteConfig
+from moebridge.config.model import Config, FilterChain, Hcm, Listener
 from moebridge.config.proto_json import NOT_YET, Node
 
 __all__ = ["BACKLOG", "MAX_CONNECTIONS", "bootstrap"]
@@ -62,12 +62,13 @@ def _listener(ctx: Context, node: Node, index: int) -> Listener:
     host = socket.get("address", "")
     if host and not is_ip(host):
         ctx.fault(socket.at("address"), f"{quoted(host)} is no IP address (without brackets)")
-    manager, max_connections = _chain(ctx, node)
+    chains, default, max_connections = _chains(ctx, node)
     return Listener(
         name=node.get("name", "") or f"listener_{index}",
         host=host,
         port=socket.get("port_value", 0),
-        hcm=manager,
+        filter_chains=chains,
+        default_filter_chain=default,
         reuse_port=node.get("enable_reuse_port", True),
         backlog=node.get("tcp_backlog_size", BACKLOG),
         ipv4_compat=socket.get("ipv4_compat", False),
@@ -77,42 +78,46 @@ def _listener(ctx: Context, node: Node, index: int) -> Listener:
     )
 
 
-def _chain(ctx: Context, node: Node) -> tuple[Hcm, int]:
-    """The one filter chain: connection_limit at will, then the HTTP connection manager."""
-    chains = node.nodes("filter_chains")
-    default = node.get("default_filter_chain")
-    if default is not None:
-        chains = [*chains, default]
-    if not chains and not {"filter_chains", "default_filter_chain"} & node.bad:
+def _chains(ctx: Context, node: Node) -> tuple[list[FilterChain], FilterChain | None, int]:
+    """The filter chains, the default one, and the bound of connection_limit."""
+    given, default = node.nodes("filter_chains"), node.get("default_filter_chain")
+    if not given and default is None and not {"filter_chains", "default_filter_chain"} & node.bad:
         ctx.fault(node.at("filter_chains"), "is required")
-    for extra in chains[1:]:
+    for extra in given[1:]:
         ctx.fault(extra.path, f"a second filter chain {NOT_YET}")
+    limits: list[Node] = []
+    chains = [_chain(ctx, chain, limits) for chain in given]
+    default_chain = _chain(ctx, default, limits) if default is not None else None
+    if limits and len(given) + (default is not None) > 1:
+        ctx.fault(limits[0].path, f"connection_limit beside several filter chains {NOT_YET}")
+    limit = limits[-1].get("max_connections", MAX_CONNECTIONS) if limits else MAX_CONNECTIONS
+    return chains, default_chain, limit
+
+
+def _chain(ctx: Context, chain: Node, limits: list[Node]) -> FilterChain:
+    """connection_limit at will, which is noted in `limits`, then the terminal."""
+    plain_transport(ctx, chain)
+    filters = chain.nodes("filters")
+    if not filters and "filters" not in chain.bad:
+        ctx.fault(chain.at("filters"), "is required")
     manager: Hcm | None = None
-    max_connections = MAX_CONNECTIONS
-    for chain in chains:
-        plain_transport(ctx, chain)
-        filters = chain.nodes("filters")
-        if not filters and "filters" not in chain.bad:
-            ctx.fault(chain.at("filters"), "is required")
-        for i, network_filter in enumerate(filters):
-            config = network_filter.get("typed_config")
-            if config is None:
-                if "typed_config" not in network_filter.bad:
-                    ctx.fault(network_filter.at("typed_config"), "is required")
-                continue
-            is_last = i == len(filters) - 1
-            if config.type == _HCM:
-                manager = hcm(ctx, config)
-                if not is_last:
-                    ctx.fault(
-                        network_filter.path, "the HTTP connection manager must be the last filter"
-                    )
-            else:
-                max_connections = config.get("max_connections", MAX_CONNECTIONS)
-                if is_last:
-                    ctx.fault(
-                        network_filter.path, "the last filter must be the HTTP connection manager"
-                    )
-    if manager is None:
-        manager = Hcm(stat_prefix="", route_config=RouteConfig(), http_filters=[])
-    return manager, max_connections
+    for i, network_filter in enumerate(filters):
+        config = network_filter.get("typed_config")
+        if config is None:
+            if "typed_config" not in network_filter.bad:
+                ctx.fault(network_filter.at("typed_config"), "is required")
+            continue
+        is_last = i == len(filters) - 1
+        if config.type == _HCM:
+            manager = hcm(ctx, config)
+            if not is_last:
+                ctx.fault(
+                    network_filter.path, "the HTTP connection manager must be the last filter"
+                )
+        else:
+            limits.append(config)
+            if is_last:
+                ctx.fault(
+                    network_filter.path, "the last filter must be the HTTP connection manager"
+                )
+    return FilterChain(name=chain.get("name", ""), hcm=manager)

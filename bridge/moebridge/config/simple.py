@@ -16,7 +16,15 @@ from moebridge.config.faults import ROOT, Faults, describe, nearest, quoted
 from moebridge.config.lower_address import is_host_name, is_ip
 from moebridge.config.lower_hcm import REQUEST_HEADERS_TIMEOUT_MS, REQUEST_TIMEOUT_MS
 from moebridge.config.lower_listener import MAX_CONNECTIONS
-from moebridge.config.model import AccessLog, Config, Hcm, HttpFilter, Listener, Timeouts
+from moebridge.config.model import (
+    AccessLog,
+    Config,
+    FilterChain,
+    Hcm,
+    HttpFilter,
+    Listener,
+    Timeouts,
+)
 from moebridge.config.route_model import (
     ClusterTarget,
     Forward,
@@ -142,7 +150,7 @@ def build_simple(
         name=LISTENER_NAME,
         host=host,
         port=port,
-        hcm=hcm,
+        filter_chains=[FilterChain(hcm=hcm)],
         max_connections=counts["max_connections"],
         per_connection_buffer_limit_bytes=counts["per_connection_buffer_limit_bytes"],
     )

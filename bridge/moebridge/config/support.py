@@ -135,7 +135,8 @@ FIELDS: dict[str, frozenset[str]] = {
         " per_connection_buffer_limit_bytes lb_policy load_assignment circuit_breakers"
         " max_requests_per_connection common_http_protocol_options http_protocol_options"
         " http2_protocol_options typed_extension_protocol_options dns_refresh_rate dns_jitter"
-        " dns_failure_refresh_rate respect_dns_ttl dns_lookup_family transport_socket upstream_connection_options",
+        " dns_failure_refresh_rate respect_dns_ttl dns_lookup_family transport_socket"
+        " upstream_connection_options",
         _CLUSTER + "Cluster.RefreshRate": "base_interval max_interval",
         _CLUSTER + "UpstreamConnectionOptions": "tcp_keepalive",
         _CLUSTER + "CircuitBreakers": "thresholds",
@@ -161,7 +162,7 @@ ENUM_VALUES: dict[str, frozenset[str]] = {
         _CORE + "RoutingPriority": "DEFAULT",
         _CLUSTER + "Cluster.DiscoveryType": "STATIC STRICT_DNS",
         _CLUSTER + "Cluster.LbPolicy": "ROUND_ROBIN",
-        _HCM + "HttpConnectionManager.CodecType": "AUTO HTTP1",
+        _HCM + "HttpConnectionManager.CodecType": "AUTO HTTP1 HTTP2",
         _HCM + "HttpConnectionManager.ForwardClientCertDetails": "SANITIZE",
         _ROUTE + "VirtualHost.TlsRequirementType": "NONE",
     }.items()

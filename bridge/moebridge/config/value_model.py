@@ -11,6 +11,7 @@ import msgspec
 
 __all__ = [
     "AppendAction",
+    "CidrRange",
     "FilterOptions",
     "HeaderAdd",
     "HeaderChanges",
@@ -119,3 +120,12 @@ class FilterOptions(Value, frozen=True, kw_only=True):
     hook_timeout_ms: int = 0
     # Name in logs and statistics; already HttpFilter.name when not given.
     name: str = ""
+
+
+class CidrRange(Value, frozen=True, kw_only=True):
+    """An address range."""
+
+    # IPv4 or IPv6 address text.
+    address: str
+    # Bits, 0 .. 32 or 128.
+    prefix_len: int

@@ -62,7 +62,11 @@ def minimal() -> m.Config:
         ],
     )
     return m.Config(
-        listeners=[m.Listener(name="main", host="127.0.0.1", port=0, hcm=hcm)],
+        listeners=[
+            m.Listener(
+                name="main", host="127.0.0.1", port=0, filter_chains=[m.FilterChain(hcm=hcm)]
+            )
+        ],
         clusters=[m.Cluster(name="backend", endpoints=[m.Endpoint(host="127.0.0.1", port=80)])],
     )
 
@@ -208,7 +212,8 @@ def full() -> m.Config:
         name="main",
         host="::1",
         port=8080,
-        hcm=hcm,
+        filter_chains=[m.FilterChain(name="first", hcm=hcm)],
+        default_filter_chain=m.FilterChain(hcm=minimal().listeners[0].filter_chains[0].hcm),
         reuse_port=False,
         backlog=14,
         ipv4_compat=True,

@@ -16,7 +16,7 @@
 #define AT_TABLE "'per_filter':{},'metadata':{},'most"
 
 static const mb_route *only_route(const mb_snapshot *snapshot) {
-    return &snapshot->listeners[0].hcm.routes->hosts[0].routes[0];
+    return &snapshot->listeners[0].chains[0].hcm->routes->hosts[0].routes[0];
 }
 
 static mb_slice text_of(const mb_chain_override *override) {
@@ -79,7 +79,7 @@ MB_TEST(override_is_for_all_filters_of_that_name_and_no_other) {
     MB_CHECK(config_world_init(&world, 0));
     mb_snapshot *snapshot =
         config_world_load(&world, NULL, config_full, "'name':'off'", "'name':'probe'", NULL);
-    const mb_hcm_config *hcm = &snapshot->listeners[0].hcm;
+    const mb_hcm_config *hcm = snapshot->listeners[0].chains[0].hcm;
     const mb_route *route = &hcm->routes->hosts[0].routes[0];
     MB_CHECK_EQ_INT(hcm->chain.count, 3);
     MB_CHECK(hcm->chain.entries[2].disabled);
@@ -103,7 +103,7 @@ MB_TEST(refused_override_is_a_fault_of_its_level) {
     MB_CHECK_EQ_INT(config_world_build(&world, NULL, mb_text_view(&document), &snapshot),
                     MB_ECONFIG);
     MB_CHECK_EQ_LIT(mb_text_view(&world.faults),
-                    "listeners[0].hcm.route_config.virtual_hosts[0].routes[0].action.targets[0]."
+                    "listeners[0].filter_chains[0].hcm.route_config.virtual_hosts[0].routes[0].action.targets[0]."
                     "per_filter.probe: probe: refused for a reason\n");
     mb_text_fini(&document);
     config_world_fini(&world);

@@ -128,15 +128,14 @@ class Bench:
         port = self._upstream.sockets[0].getsockname()[1]
         config = build_simple("127.0.0.1:0", f"127.0.0.1:{port}", entries, **self._options)
         listener = config.listeners[0]
-        hcm = replace(listener.hcm, http1=Http1Options(enable_trailers=True))
+        chain = listener.filter_chains[0]
+        assert chain.hcm is not None
+        hcm = replace(chain.hcm, http1=Http1Options(enable_trailers=True))
         if self.override is not None:
             hcm = replace(hcm, route_config=self._overridden(hcm.route_config, *self.override))
         cluster = replace(config.clusters[0], http=UpstreamHttp(enable_trailers=True))
-        self.server.apply(
-            encode(
-                replace(config, listeners=[replace(listener, hcm=hcm)], clusters=[cluster]),
-            )
-        )
+        listener = replace(listener, filter_chains=[replace(chain, hcm=hcm)])
+        self.server.apply(encode(replace(config, listeners=[listener], clusters=[cluster])))
         self.places = places
 
     def _overridden(self, routes: RouteConfig, path: str, item: mb.HttpFilter) -> RouteConfig:

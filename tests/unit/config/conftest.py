@@ -10,13 +10,20 @@ from typing import Any
 import pytest
 
 from moebridge.config import load, yaml_reader
-from moebridge.config.model import Config
+from moebridge.config.model import Config, Hcm, Listener
 from moebridge.errors import ConfigError
 
 DATA = Path(__file__).parents[2] / "data"
 HCM = "static_resources.listeners[0].filter_chains[0].filters[0].typed_config"
 ROUTE = HCM + ".route_config.virtual_hosts[0].routes[0]"
 TYPES = "type.googleapis.com/envoy.extensions.filters.http."
+
+
+def hcm_of(listener: Listener) -> Hcm:
+    """The connection manager of a listener's first filter chain."""
+    hcm = listener.filter_chains[0].hcm
+    assert hcm is not None
+    return hcm
 
 
 class Document:

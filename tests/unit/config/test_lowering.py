@@ -6,7 +6,7 @@ import hashlib
 
 import msgspec
 import pytest
-from tests.unit.config.conftest import DATA, Document
+from tests.unit.config.conftest import DATA, Document, hcm_of
 
 from moebridge.config import load
 from moebridge.config import model as m
@@ -22,8 +22,8 @@ def routing() -> m.Config:
 def test_defaults_of_a_minimal_file(document: Document) -> None:
     listener = document.load().listeners[0]
     assert (listener.host, listener.port, listener.max_connections) == ("127.0.0.1", 0, 10_000)
-    assert listener.hcm.timeouts == m.Timeouts()
-    forward = listener.hcm.route_config.virtual_hosts[0].routes[0].action
+    assert hcm_of(listener).timeouts == m.Timeouts()
+    forward = hcm_of(listener).route_config.virtual_hosts[0].routes[0].action
     assert forward == m.Forward(targets=[m.ClusterTarget(name="backend")])
 
 
@@ -31,7 +31,7 @@ def test_listener_and_connection_manager(routing: m.Config) -> None:
     assert (routing.node_id, routing.node_cluster) == ("node-1", "edge")
     listener = routing.listeners[0]
     assert (listener.backlog, listener.max_connections) == (512, 500)
-    hcm = listener.hcm
+    hcm = hcm_of(listener)
     assert hcm.timeouts == m.Timeouts(
         request_ms=0, request_headers_ms=250, stream_idle_ms=60_000, idle_ms=30_000, drain_ms=1500
     )
@@ -47,7 +47,7 @@ def test_listener_and_connection_manager(routing: m.Config) -> None:
 
 
 def test_routes(routing: m.Config) -> None:
-    routes = routing.listeners[0].hcm.route_config
+    routes = hcm_of(routing.listeners[0]).route_config
     assert routes.most_specific_header_mutations_wins
     assert routes.headers.request_add == [
         m.HeaderAdd(
@@ -111,7 +111,7 @@ def test_clusters(routing: m.Config) -> None:
 
 
 def test_built_in_filters_and_logs() -> None:
-    hcm = load(DATA / "envoy" / "filters.yaml").listeners[0].hcm
+    hcm = hcm_of(load(DATA / "envoy" / "filters.yaml").listeners[0])
     auth, headers, router = hcm.http_filters
     assert isinstance(auth.config, BasicAuth)
     assert auth.disabled
@@ -139,7 +139,7 @@ def test_built_in_filters_and_logs() -> None:
 
 
 def test_python_filters() -> None:
-    hcm = load(DATA / "moebridge" / "python_filters.yaml").listeners[0].hcm
+    hcm = hcm_of(load(DATA / "moebridge" / "python_filters.yaml").listeners[0])
     key, scan, stage, mine, _ = hcm.http_filters
     assert key == m.HttpFilter(
         name="api_key",
@@ -162,12 +162,14 @@ def test_python_filters() -> None:
 
 def test_short_duration_is_never_rounded_to_off(document: Document) -> None:
     document.hcm["stream_idle_timeout"] = "0.0001s"
-    assert document.load().listeners[0].hcm.timeouts.stream_idle_ms == 1
+    assert hcm_of(document.load().listeners[0]).timeouts.stream_idle_ms == 1
 
 
 def test_document_holds_every_field_under_its_name(routing: m.Config) -> None:
     plain = msgspec.msgpack.decode(m.encode(routing))
     assert plain["version"] == m.MODEL_VERSION
     assert plain["listeners"][0].keys() == {f.name for f in msgspec.structs.fields(m.Listener)}
-    action = plain["listeners"][0]["hcm"]["route_config"]["virtual_hosts"][1]["routes"][0]["action"]
+    action = plain["listeners"][0]["filter_chains"][0]["hcm"]["route_config"]["virtual_hosts"][1][
+        "routes"
+    ][0]["action"]
     assert action == {"kind": "direct_response", "status": 200, "body": b"ok\n"}

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.unit.config.conftest import hcm_of
 
 from moebridge.config import build_simple, decode, encode, native_filter
 from moebridge.config import model as m
@@ -34,7 +35,7 @@ def test_edge_profile() -> None:
         "static",
         [m.Endpoint(host="127.0.0.1", port=9000)],
     )
-    hcm = listener.hcm
+    hcm = hcm_of(listener)
     assert hcm.use_remote_address
     assert hcm.normalize_path
     assert hcm.merge_slashes
@@ -63,12 +64,12 @@ def test_options_reach_the_model() -> None:
         access_log="stdout",
     )
     listener = config.listeners[0]
-    action = listener.hcm.route_config.virtual_hosts[0].routes[0].action
+    action = hcm_of(listener).route_config.virtual_hosts[0].routes[0].action
     assert isinstance(action, m.Forward)
     assert (action.timeout_ms, action.idle_timeout_ms) == (0, 1)
-    assert (listener.max_connections, listener.hcm.server_name) == (7, "me")
-    assert [f.filter for f in listener.hcm.http_filters] == ["body_scan", "router"]
-    assert listener.hcm.access_logs[0].sink == "stdout"
+    assert (listener.max_connections, hcm_of(listener).server_name) == (7, "me")
+    assert [f.filter for f in hcm_of(listener).http_filters] == ["body_scan", "router"]
+    assert hcm_of(listener).access_logs[0].sink == "stdout"
 
 
 @pytest.mark.parametrize(

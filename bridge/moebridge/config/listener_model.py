@@ -1,0 +1,57 @@
+"""The model of a listener: its address and its filter chains.
+
+A connection that was accepted is given to one filter chain, by what the chain's match asks for; the
+chain says how its bytes are read and ends in exactly one terminal. Source: Envoy's v3 Listener;
+safe bounds from docs/defaults.md.
+"""
+
+from __future__ import annotations
+
+from moebridge.config.hcm_model import Hcm
+from moebridge.config.value_model import Value
+
+__all__ = ["FilterChain", "Listener"]
+
+
+class FilterChain(Value, frozen=True, kw_only=True):
+    """Envoy's FilterChain."""
+
+    # "" = not given.
+    name: str = ""
+    # The terminal.
+    hcm: Hcm | None = None
+
+
+class Listener(Value, frozen=True, kw_only=True):
+    """Envoy's Listener."""
+
+    # Unique; "listener_<n>" when not given. `proxy.addresses` has it as key.
+    name: str
+    # IPv4 or IPv6 address without brackets.
+    host: str
+    # 0 .. 65535, 0 = any free one.
+    port: int
+    # In the order of the file. One of them or the default one; at least one of both.
+    filter_chains: list[FilterChain]
+    # For connections that match none of them. None: such a connection is closed.
+    default_filter_chain: FilterChain | None = None
+    # SO_REUSEPORT. Envoy's enable_reuse_port, default true.
+    reuse_port: bool = True
+    # listen(2). Envoy's tcp_backlog_size, default the system's cap; ours 4096 (the system caps it).
+    backlog: int = 4096
+    # IPV6_V6ONLY off (Envoy's ipv4_compat). Default false.
+    ipv4_compat: bool = False
+    # Watermark of a connection's buffers, and the most a filter may hold of one body (413 / 500).
+    # Default 1 MiB, edge profile 32 KiB.
+    per_connection_buffer_limit_bytes: int = 1024 * 1024
+    # Statistics: listener.<stat_prefix>; "" = the address.
+    stat_prefix: str = ""
+    # Open connections; more are closed at once. Envoy: off; ours 10,000, or the network filter
+    # connection_limit's max_connections.
+    max_connections: int = 10_000
+
+    @property
+    def chains(self) -> list[FilterChain]:
+        """All filter chains, the default one last: the core counts them in this order."""
+        default = self.default_filter_chain
+        return [*self.filter_chains, default] if default is not None else self.filter_chains

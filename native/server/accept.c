@@ -1,0 +1,34 @@
+/*
+ * From an accepted socket to the terminal of its filter chain: the chain is found, its transport
+ * made, its terminal started. Each step takes the socket; where one fails it is closed.
+ */
+#include "server/downstream.h"
+#include "server/http_conn.h"
+#include <unistd.h>
+
+static void refuse(mb_ingress *ingress, int fd) {
+    close(fd);
+    mb_listener_release(ingress->listener);
+}
+
+static const mb_filter_chain_config *find_chain(const mb_listener_config *config) {
+    return config->chain_count > 0 ? &config->chains[0] : config->default_chain;
+}
+
+void mb_accept_socket(mb_ingress *ingress, int fd, const mb_address *remote) {
+    const mb_filter_chain_config *chain = find_chain(ingress->config);
+    mb_accepted accepted = {.fd = fd, .remote = *remote};
+    if (chain == NULL) {
+        mb_metric_inc(ingress->metrics.no_filter_chain_match);
+        refuse(ingress, fd);
+        return;
+    }
+    accepted.transport = mb_plain_transport_new(ingress->worker->allocator, fd);
+    if (accepted.transport == NULL) {
+        mb_listener_release(ingress->listener);
+        return;
+    }
+    if (mb_http_conn_start(ingress, chain, &accepted) < 0) {
+        mb_listener_release(ingress->listener);
+    }
+}

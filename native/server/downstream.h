@@ -1,0 +1,53 @@
+/*
+ * Downstream: what every accepted connection is for its listener, whatever it speaks: a place in
+ * the listener's list, the configuration that it follows, an id. The HTTP connection manager's and
+ * the TCP proxy's connections begin with one.
+ *
+ * A connection belongs to one filter chain. A reload that still has that chain (same name, same
+ * terminal) gives the connection the new one; otherwise it keeps what it has, which its reference
+ * on the snapshot keeps alive, and drains.
+ */
+#ifndef MB_SERVER_DOWNSTREAM_H
+#define MB_SERVER_DOWNSTREAM_H
+
+#include "server/ingress.h"
+
+typedef struct mb_downstream mb_downstream;
+
+typedef struct mb_downstream_ops {
+    /* Takes no further work: idle ones close now, others after what they do. Idempotent. */
+    void (*drain)(mb_downstream *self);
+    /* Closes at once. */
+    void (*close)(mb_downstream *self);
+    /* `self->chain` has become a newer one than `before`. */
+    void (*reconfigured)(mb_downstream *self, const mb_filter_chain_config *before);
+} mb_downstream_ops;
+
+struct mb_downstream {
+    const mb_downstream_ops *ops;
+    mb_list_node node;   /* in ingress->downstreams */
+    mb_ingress *ingress; /* one reference */
+    mb_conn *conn;
+    mb_snapshot *snapshot; /* one reference, for `chain` */
+    const mb_filter_chain_config *chain;
+    uint64_t id; /* MB_INFO_CONNECTION_ID */
+    uint64_t opened_us;
+};
+
+/* A socket as the terminal of its chain gets it. */
+typedef struct mb_accepted {
+    int fd;
+    mb_address remote;
+    mb_transport *transport; /* the terminal takes it */
+} mb_accepted;
+
+/* Enters the list; `self->conn` may still be NULL. */
+void mb_downstream_begin(mb_downstream *self, const mb_downstream_ops *ops, mb_ingress *ingress,
+                         const mb_filter_chain_config *chain);
+/* Leaves it; the connection is closed. May free the ingress. */
+void mb_downstream_end(mb_downstream *self);
+
+/* accept.c: an accepted socket, which it takes, finds its chain. */
+void mb_accept_socket(mb_ingress *ingress, int fd, const mb_address *remote);
+
+#endif
