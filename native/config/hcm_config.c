@@ -11,7 +11,7 @@ typedef enum underscores { UNDERSCORES_ALLOW, UNDERSCORES_REJECT, UNDERSCORES_DR
 typedef struct hcm_parts {
     mb_hcm_config hcm;
     underscores headers_with_underscores;
-    mb_doc route_config, http_filters, access_logs, timeouts, http1, internal_cidr_ranges;
+    mb_doc route_config, http_filters, access_logs, timeouts, http1, http2, internal_cidr_ranges;
 } hcm_parts;
 
 static const char *const underscore_words[] = {
@@ -62,6 +62,7 @@ static const mb_doc_field hcm_fields[] = {
     PART("access_logs", NODE, access_logs),
     PART("timeouts", NODE, timeouts),
     PART("http1", NODE, http1),
+    PART("http2", NODE, http2),
     PART("server_name", TEXT, hcm.server_name),
     PART("server_header_transformation", ENUM, hcm.server_header, .words = server_words),
     PART("max_requests_per_connection", U32, hcm.max_requests_per_connection),
@@ -206,6 +207,7 @@ void mb__config_hcm(mb_builder *builder, const mb_doc *doc, mb_hcm_config *out) 
     mb_hcm_config *hcm = &found.hcm;
     MB_DOC_READ(&found.timeouts, timeout_fields, &hcm->timeouts);
     MB_DOC_READ(&found.http1, http1_fields, hcm);
+    mb__config_http2(&found.http2, &hcm->codec.h2, &hcm->h2_keepalive);
     check_texts(doc, hcm);
     if (hcm->codec.default_host.len > 0 && !mb_http_is_authority(hcm->codec.default_host)) {
         mb_doc_fault_at(&found.http1, "default_host_for_http_10", "is no host");

@@ -12,6 +12,7 @@
 #include "filter/chain.h"
 #include "filter/format.h"
 #include "net/address.h"
+#include "net/h2_keepalive.h"
 #include "route/route.h"
 #include "upstream/router.h"
 
@@ -79,6 +80,7 @@ typedef struct mb_hcm_config {
     uint32_t access_log_count;
     mb_hcm_timeouts timeouts;
     mb_codec_options codec; /* of the server's side */
+    mb_keepalive_settings h2_keepalive;
 
     /* responses */
     mb_slice server_name;

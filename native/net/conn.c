@@ -388,10 +388,6 @@ void mb_conn_set_detect_reset(mb_conn *conn, bool detect) {
     conn->detect_reset = detect;
 }
 
-bool mb_conn_is_open(const mb_conn *conn) {
-    return conn->state == MB_CONN_OPEN;
-}
-
 int mb_conn_errno(const mb_conn *conn) {
     return conn->saved_errno;
 }

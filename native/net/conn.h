@@ -161,8 +161,6 @@ void mb_conn_end_write(mb_conn *conn);
 void mb_conn_close(mb_conn *conn, mb_close_kind kind, uint64_t delay_us);
 /* Frees at the end of the turn; closes first if need be, without on_close. */
 void mb_conn_free(mb_conn *conn);
-/* Connected, and the transport's handshake is done. */
-bool mb_conn_is_open(const mb_conn *conn);
 int mb_conn_errno(const mb_conn *conn);
 /* For transports without a descriptor: the other end wrote, read or closed. */
 void mb_conn_ready(mb_conn *conn, uint32_t events);

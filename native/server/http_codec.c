@@ -26,6 +26,13 @@ static mb_codec *make_h2(mb_http_conn *hc) {
     return mb_h2_server_new(ingress->worker->allocator, &options, &mb__http_codec_events, hc);
 }
 
+static void on_dead(mb_h2_keepalive *keepalive) {
+    mb_http_conn *hc = MB_LIST_ENTRY(keepalive, mb_http_conn, keepalive);
+    mb_metric_inc(mb__http_conn_metrics(hc)->h2_keepalive_timeout);
+    hc->closing = true;
+    mb_conn_close(hc->base.conn, MB_CLOSE_NOW, 0);
+}
+
 /* From here on the connection has a codec, or is closing. */
 static void choose(mb_http_conn *hc, mb_codec_type type) {
     const mb_http_metrics *metrics = mb__http_conn_metrics(hc);
@@ -44,6 +51,10 @@ static void choose(mb_http_conn *hc, mb_codec_type type) {
     mb_conn_set_owner(hc->base.conn,
                       many ? &mb__http_many_streams_events : &mb__http_one_stream_events, hc);
     mb__http_conn_flush(hc);
+    if (many) {
+        mb_h2_keepalive_start(&hc->keepalive, &mb__http_conn_config(hc)->h2_keepalive,
+                              &hc->base.ingress->worker->random, hc->codec, hc->base.conn, on_dead);
+    }
     if (hc->draining) {
         mb__http_say_goodbye(hc);
     }
@@ -125,13 +136,15 @@ void mb__http_say_goodbye(mb_http_conn *hc) {
     if (!codec->vtable->multiplexed) {
         return;
     }
+    hc->acks_awaited = hc->keepalive.asked ? 2 : 1;
     (void)codec->vtable->ping(codec, out); /* where it fails the timer is left */
     mb__http_conn_flush(hc);
     mb_loop_arm(hc->base.ingress->worker->loop, &hc->drain_timer,
                 mb__http_conn_config(hc)->timeouts.drain_us);
 }
 
-void mb__http_goodbye_seen(mb_http_conn *hc) {
+/* The client has seen that the end is near, or had the time to. */
+static void goodbye_seen(mb_http_conn *hc) {
     if (hc->goodbye != MB_GOODBYE_NEAR || hc->closing) {
         return;
     }
@@ -144,6 +157,14 @@ void mb__http_goodbye_seen(mb_http_conn *hc) {
     }
 }
 
+void mb__http_on_ping_ack(void *owner) {
+    mb_http_conn *hc = owner;
+    mb_h2_keepalive_on_ack(&hc->keepalive);
+    if (hc->acks_awaited > 0 && --hc->acks_awaited == 0) {
+        goodbye_seen(hc);
+    }
+}
+
 void mb__http_on_drain_timeout(mb_timer *timer) {
-    mb__http_goodbye_seen(MB_LIST_ENTRY(timer, mb_http_conn, drain_timer));
+    goodbye_seen(MB_LIST_ENTRY(timer, mb_http_conn, drain_timer));
 }

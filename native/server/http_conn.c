@@ -69,6 +69,7 @@ static void on_close(void *owner, mb_conn *conn, mb_close_reason reason) {
     mb_loop_disarm(&hc->duration_timer);
     mb_loop_disarm(&hc->drain_timer);
     mb_loop_cancel(&hc->reset_task);
+    mb_h2_keepalive_stop(&hc->keepalive);
     if (hc->codec != NULL) {
         hc->codec->vtable->free(hc->codec);
     }
@@ -263,10 +264,6 @@ static void on_pressure(void *owner, mb_codec_stream *cs, bool above) {
     mb_stream_pause_response(stream, above || hc->above_high);
 }
 
-static void on_ping_ack(void *owner) {
-    mb__http_goodbye_seen(owner);
-}
-
 const mb_codec_events mb__http_codec_events = {
     .on_begin = on_begin,
     .on_headers = on_headers,
@@ -274,7 +271,7 @@ const mb_codec_events mb__http_codec_events = {
     .on_trailers = on_trailers,
     .on_reset = on_reset,
     .on_pressure = on_pressure,
-    .on_ping_ack = on_ping_ack,
+    .on_ping_ack = mb__http_on_ping_ack,
     .on_error = on_error,
 };
 

@@ -28,12 +28,14 @@ typedef struct mb_http_conn {
     mb_timer head_timer;     /* request_headers_timeout */
     mb_timer duration_timer; /* max_connection_duration */
     mb_timer drain_timer;    /* from MB_GOODBYE_NEAR on, in case the client does not answer */
-    uint8_t goodbye;         /* mb_goodbye */
-    bool in_codec;           /* receive is on the stack */
-    bool draining;           /* no further request */
-    bool read_blocked;       /* much input waits in conn->in: reading is off */
-    bool input_waits;        /* whole bytes of later requests are in conn->in */
-    bool read_ended;         /* the client sends no more */
+    mb_h2_keepalive keepalive;
+    uint8_t goodbye;      /* mb_goodbye */
+    uint8_t acks_awaited; /* until the client has seen MB_GOODBYE_NEAR */
+    bool in_codec;        /* receive is on the stack */
+    bool draining;        /* no further request */
+    bool read_blocked;    /* much input waits in conn->in: reading is off */
+    bool input_waits;     /* whole bytes of later requests are in conn->in */
+    bool read_ended;      /* the client sends no more */
     bool above_high;
     bool closing;
 } mb_http_conn;
@@ -90,8 +92,7 @@ extern const mb_conn_events mb__http_codec_unknown_events;
 void mb__http_codec_find(mb_http_conn *hc);
 /* No further stream, in the codec's way. Idempotent. */
 void mb__http_say_goodbye(mb_http_conn *hc);
-/* The peer has seen that the end is near, or had the time to. */
-void mb__http_goodbye_seen(mb_http_conn *hc);
+void mb__http_on_ping_ack(void *owner);
 void mb__http_on_drain_timeout(mb_timer *timer);
 
 /* -- http_request.c ---------------------------------------------------------------------------- */

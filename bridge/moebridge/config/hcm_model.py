@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from moebridge.config.http2_model import Http2Options
 from moebridge.config.route_model import RouteConfig
 from moebridge.config.value_model import CidrRange, FilterOptions, Segment, Value
 
@@ -90,6 +91,7 @@ class Hcm(Value, frozen=True, kw_only=True):
     access_logs: list[AccessLog] = []
     timeouts: Timeouts = Timeouts()
     http1: Http1Options = Http1Options()
+    http2: Http2Options = Http2Options(max_concurrent_streams=100)
     # Value of the response header `server`. Default "envoy" for a file, "moebridge" for objects.
     server_name: str = "envoy"
     # overwrite (default) | append_if_absent: only when the upstream gave none | pass_through:

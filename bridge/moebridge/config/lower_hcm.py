@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from moebridge.config.faults import quoted
 from moebridge.config.lower_filters import http_filters
+from moebridge.config.lower_http2 import SERVER_STREAMS, http2_options
 from moebridge.config.lower_log import access_logs
 from moebridge.config.lower_route import route_config
 from moebridge.config.lower_values import Context, lowered_enum, refuse_unless
@@ -52,6 +53,7 @@ def hcm(ctx: Context, node: Node) -> Hcm:
         access_logs=access_logs(ctx, node.nodes("access_log")),
         timeouts=timeouts,
         http1=_http1(ctx, node.node("http_protocol_options")),
+        http2=http2_options(ctx, node.node("http2_protocol_options"), streams=SERVER_STREAMS),
         server_name=node.get("server_name", "") or "envoy",
         server_header_transformation=lowered_enum(
             node, "server_header_transformation", "OVERWRITE"
