@@ -170,7 +170,7 @@ void rig_start(rig *self) {
     MB_CHECK(rig_try_start(self));
 }
 
-void rig_init(rig *self, int filters) {
+void network_rig_init(rig *self, int filters) {
     rig_make(self, filters);
     rig_start(self);
 }
@@ -229,7 +229,7 @@ void rig_owner_frees(owner *self, mb_conn *conn) {
     mb_conn_free(conn);
 }
 
-void rig_fini(rig *self) {
+void network_rig_fini(rig *self) {
     owner_fini(&self->owner);
     rig_turns(self, 3);
     MB_CHECK_EQ_INT(self->released, self->kept);

@@ -48,11 +48,11 @@ struct rig {
     bool saw_end;
 };
 
-void rig_init(rig *self, int filters); /* make and start */
+void network_rig_init(rig *self, int filters); /* make and start */
 void rig_make(rig *self, int filters);
 void rig_start(rig *self);
-bool rig_try_start(rig *self); /* false: out of memory */
-void rig_fini(rig *self); /* ends what is left, checks that nothing is left over */
+bool rig_try_start(rig *self);    /* false: out of memory */
+void network_rig_fini(rig *self); /* ends what is left, checks that nothing is left over */
 void rig_turns(rig *self, int count);
 void rig_peer_sends(rig *self, const char *bytes); /* and a turn */
 void rig_peer_ends(rig *self);
