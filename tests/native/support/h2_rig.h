@@ -52,7 +52,7 @@ struct h2_rig {
     unsigned failed, informational, capacities, ping_acks, begun;
     unsigned relieved; /* on_pressure(below) */
     h2_flow flows[H2_RIG_FLOWS];
-    char text[1 << 16];
+    char text[1 << 18];
 };
 
 /* On the heap; NULL: out of memory. `pool` NULL: one of its own. `options` NULL: defaults with
