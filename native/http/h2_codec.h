@@ -165,6 +165,8 @@ void mb__h2_stream_release(mb_h2 *h2, mb_h2_stream *s);
 /* The owner's part is over: it may free it. */
 void mb__h2_let_go(mb_h2 *h2, mb_h2_stream *s);
 void mb__h2_make_ready(mb_h2 *h2, mb_h2_stream *s);
+/* Nothing of our message goes any more. */
+void mb__h2_drop_waiting(mb_h2 *h2, mb_h2_stream *s);
 /* The owner is to be told that the stream was reset. */
 void mb__h2_reset_due(mb_h2 *h2, mb_h2_stream *s, mb_reset_reason reason, const char *details);
 /* Notes the first fault. */

@@ -150,11 +150,11 @@ static void on_reset_received(mb_h2 *h2, mb_h2_stream *s, uint32_t code) {
         return;
     }
     if (!h2->is_server && s->end_seen && code == NGHTTP2_NO_ERROR) {
-        s->stream->local_ended = true;
-        s->send_end = true;
-        if (s->stream->remote_ended) {
-            mb__h2_let_go(h2, s);
-        }
+        /* What the owner still sends of it is taken and dropped. */
+        mb__h2_drop_waiting(h2, s);
+        s->relief_due = s->above;
+        s->above = false;
+        mb__h2_make_ready(h2, s);
         return;
     }
     if (code == NGHTTP2_REFUSED_STREAM) {

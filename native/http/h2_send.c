@@ -225,11 +225,7 @@ int mb__h2_send_body(mb_codec *codec, mb_codec_stream *stream, mb_buffer *data, 
     int rc;
 
     if (s == NULL || !s->head_sent || s->send_end) {
-        /* A client whose request nobody wants any more: see on_reset_received. */
-        bool swallow = stream != NULL && !h2->is_server && stream->local_ended;
-
-        mb_buffer_clear(data);
-        return swallow ? MB_OK : MB_EPHASE;
+        return MB_EPHASE;
     }
     rc = check_length(s, data->length, end_stream);
     if (rc != MB_OK) {

@@ -211,7 +211,7 @@ mb_h2 *mb__h2_new(const mb_allocator *allocator, const mb_codec_options *options
 
 /* -- streams ---------------------------------------------------------------------------------- */
 
-static void drop_waiting(mb_h2 *h2, mb_h2_stream *s) {
+void mb__h2_drop_waiting(mb_h2 *h2, mb_h2_stream *s) {
     if (s->waiting.pool != NULL) {
         h2->counters->pending_send_bytes -= s->waiting.length;
         mb_buffer_clear(&s->waiting);
@@ -256,7 +256,7 @@ mb_h2_stream *mb__h2_stream_new(mb_h2 *h2, mb_codec_stream *stream, int32_t id) 
 
 /* The library or we have no part in it any more. */
 static void forget(mb_h2 *h2, mb_h2_stream *s) {
-    drop_waiting(h2, s);
+    mb__h2_drop_waiting(h2, s);
     if (s->waiting.pool != NULL) {
         mb_buffer_fini(&s->waiting);
     }
@@ -392,7 +392,7 @@ void mb__h2_pause(mb_codec *codec, mb_codec_stream *stream, bool paused) {
 /* Envoy's server answers whatever goes wrong with NO_ERROR; a client that is to see that a response
  * is cut is better told so. */
 static uint32_t error_code_of(const mb_h2 *h2, const mb_h2_stream *s, mb_reset_reason reason) {
-    if (s->end_sent) {
+    if (h2->is_server && s->end_sent) {
         return NGHTTP2_NO_ERROR;
     }
     switch (reason) {
@@ -422,7 +422,7 @@ void mb__h2_reset(mb_codec *codec, mb_codec_stream *stream, mb_reset_reason reas
         s->given_up = true;
     }
     mb__h2_let_go(h2, s);
-    drop_waiting(h2, s);
+    mb__h2_drop_waiting(h2, s);
     mb__h2_stream_release(h2, s);
     if (rc != 0) {
         mb__h2_note_result(h2, rc);
