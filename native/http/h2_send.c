@@ -63,6 +63,10 @@ static bool is_sent(const mb_field *field, bool no_length) {
 
 int mb__h2_collect(mb_h2 *h2, const mb_headers *headers, const mb_pseudo *pseudo,
                    size_t pseudo_count, bool no_length) {
+    /* A server's head is written by the pump that follows at once; a client's may have to wait. */
+    bool borrow = h2->is_server && !h2->inside;
+    uint8_t known = NGHTTP2_NV_FLAG_NO_COPY_NAME | (borrow ? NGHTTP2_NV_FLAG_NO_COPY_VALUE : 0);
+    uint8_t other = borrow ? known : NGHTTP2_NV_FLAG_NONE;
     size_t at = 0;
     bool good = true;
 
@@ -73,8 +77,7 @@ int mb__h2_collect(mb_h2 *h2, const mb_headers *headers, const mb_pseudo *pseudo
         mb_slice value = headers->pseudo[pseudo[i]];
 
         if (value.ptr != NULL) {
-            good &= set_nv(&h2->nv[at++], mb_pseudo_name(pseudo[i]), value,
-                           NGHTTP2_NV_FLAG_NO_COPY_NAME);
+            good &= set_nv(&h2->nv[at++], mb_pseudo_name(pseudo[i]), value, known);
         }
     }
     for (uint32_t i = 0; i < headers->count; i++) {
@@ -85,8 +88,7 @@ int mb__h2_collect(mb_h2 *h2, const mb_headers *headers, const mb_pseudo *pseudo
             continue;
         }
         good &= set_nv(&h2->nv[at++], field->name, field->value,
-                       field->token != MB_TOKEN_NONE ? NGHTTP2_NV_FLAG_NO_COPY_NAME
-                                                     : NGHTTP2_NV_FLAG_NONE);
+                       field->token != MB_TOKEN_NONE ? known : other);
     }
     return good ? (int)at : MB_EINVAL;
 }
