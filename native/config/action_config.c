@@ -118,7 +118,7 @@ static void read_host_rewrite(mb_builder *builder, const mb_doc *doc, mb_route *
 
 typedef struct forward_parts {
     mb_route route;
-    mb_doc targets, regex_rewrite, host_rewrite;
+    mb_doc targets, regex_rewrite, host_rewrite, upgrades;
 } forward_parts;
 
 #define FORWARD(key, what, member, ...) MB_DOC_FIELD(key, what, forward_parts, member, __VA_ARGS__)
@@ -126,6 +126,7 @@ typedef struct forward_parts {
 static const mb_doc_field forward_fields[] = {
     {.name = "kind", .kind = MB_DOC_IGNORED},
     FORWARD("targets", NODE, targets),
+    FORWARD("upgrades", NODE, upgrades),
     FORWARD("cluster_header", ANY_HEADER, route.cluster_header),
     FORWARD("cluster_not_found_status", U32, route.cluster_not_found_code, .min = 404, .max = 503),
     FORWARD("prefix_rewrite", TEXT, route.prefix_rewrite),
@@ -170,6 +171,7 @@ static void read_forward(mb_builder *builder, const mb_doc *doc, const mb_chain_
                              &route->regex_substitution);
     read_host_rewrite(builder, &found.host_rewrite, route);
     check_rewrites(doc, route, (mb_slice){0});
+    route->upgrades = mb__config_upgrades(&found.upgrades, &route->upgrade_count);
 }
 
 /* -- redirect, direct response ---------------------------------------------------------------- */

@@ -51,6 +51,9 @@ mb_matcher *mb__config_query_matchers(mb_builder *builder, const mb_doc *doc, ui
 /* `keepalive` is zeroed and stays so where the document has none. */
 void mb__config_http2(const mb_doc *doc, mb_h2_options *options, mb_keepalive_settings *keepalive);
 
+/* An array in the snapshot. */
+mb_upgrade *mb__config_upgrades(const mb_doc *doc, uint32_t *count);
+
 /* -- filter_config.c: the chain -------------------------------------------------------------- */
 
 /* What the document said about one entry of the chain, for the overrides of its routes. */

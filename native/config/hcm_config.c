@@ -11,7 +11,8 @@ typedef enum underscores { UNDERSCORES_ALLOW, UNDERSCORES_REJECT, UNDERSCORES_DR
 typedef struct hcm_parts {
     mb_hcm_config hcm;
     underscores headers_with_underscores;
-    mb_doc route_config, http_filters, access_logs, timeouts, http1, http2, internal_cidr_ranges;
+    mb_doc route_config, http_filters, access_logs, timeouts, http1, http2, upgrades,
+        internal_cidr_ranges;
 } hcm_parts;
 
 static const char *const underscore_words[] = {
@@ -63,6 +64,7 @@ static const mb_doc_field hcm_fields[] = {
     PART("timeouts", NODE, timeouts),
     PART("http1", NODE, http1),
     PART("http2", NODE, http2),
+    PART("upgrades", NODE, upgrades),
     PART("server_name", TEXT, hcm.server_name),
     PART("server_header_transformation", ENUM, hcm.server_header, .words = server_words),
     PART("max_requests_per_connection", U32, hcm.max_requests_per_connection),
@@ -200,6 +202,17 @@ static void define_metrics(mb_builder *builder, const mb_doc *doc, mb_hcm_config
     }
 }
 
+static bool has_upgrades(const mb_hcm_config *hcm) {
+    bool found = hcm->upgrade_count > 0;
+    for (uint32_t i = 0; hcm->routes != NULL && i < hcm->routes->host_count && !found; i++) {
+        const mb_virtual_host *host = &hcm->routes->hosts[i];
+        for (uint32_t j = 0; j < host->route_count && !found; j++) {
+            found = host->routes[j].upgrade_count > 0;
+        }
+    }
+    return found;
+}
+
 void mb__config_hcm(mb_builder *builder, const mb_doc *doc, mb_hcm_config *out) {
     hcm_parts found = {0};
     mb_chain_source source = {0};
@@ -220,6 +233,8 @@ void mb__config_hcm(mb_builder *builder, const mb_doc *doc, mb_hcm_config *out) 
     *out = found.hcm;
     mb__config_chain(builder, &found.http_filters, out, &source);
     out->routes = mb__config_routes(builder, &found.route_config, &source);
+    out->upgrades = mb__config_upgrades(&found.upgrades, &out->upgrade_count);
+    out->codec.tunnels = has_upgrades(out);
     read_logs(builder, &found.access_logs, out);
     read_ranges(&found.internal_cidr_ranges, out);
 }

@@ -82,6 +82,9 @@ typedef struct mb_hcm_config {
     mb_codec_options codec; /* of the server's side */
     mb_keepalive_settings h2_keepalive;
 
+    mb_upgrade *upgrades; /* where a route says nothing */
+    uint32_t upgrade_count;
+
     /* responses */
     mb_slice server_name;
     mb_server_header server_header;

@@ -40,6 +40,7 @@ static const char *const path_words[] = {
     [MB_PATH_EXACT] = "path",
     [MB_PATH_SEPARATED] = "path_separated_prefix",
     [MB_PATH_REGEX] = "safe_regex",
+    [MB_PATH_CONNECT] = "connect",
     NULL,
 };
 

@@ -206,3 +206,22 @@ mb_matcher *mb__config_query_matchers(mb_builder *builder, const mb_doc *doc, ui
     *count = items.count;
     return matchers;
 }
+
+/* -- upgrades -------------------------------------------------------------------------------- */
+
+static const mb_doc_field upgrade_fields[] = {
+    MB_DOC_FIELD("type", TEXT, mb_upgrade, type, .min = 1),
+    MB_DOC_FIELD("enabled", BOOL, mb_upgrade, enabled),
+    MB_DOC_FIELD("terminate", BOOL, mb_upgrade, terminate),
+};
+
+mb_upgrade *mb__config_upgrades(const mb_doc *doc, uint32_t *count) {
+    mb_doc_items items;
+    mb_doc item;
+    mb_upgrade *upgrades = mb_doc_array(doc, &items, sizeof(*upgrades));
+    while (mb_doc_next(&items, &item)) {
+        MB_DOC_READ(&item, upgrade_fields, &upgrades[item.index]);
+    }
+    *count = items.count;
+    return upgrades;
+}

@@ -183,6 +183,7 @@ struct mb_stream {
     bool in_hook;
     mb_task action_task; /* acts on what was asked for outside a hook */
     bool local_reply_sent;
+    bool tunnel_waits; /* asks for a tunnel that no response has accepted yet */
     bool backed_up; /* much of the response waits in the codec for the client's window */
     bool head_request;
     bool response_started; /* the head went to the client */

@@ -59,9 +59,10 @@ typedef struct mb_codec_stream {
     bool connect_request; /* CONNECT, an extended one too (its `:protocol` is a pseudo-header): a
                            * 2xx starts a tunnel; codec sets it. HTTP/1 refuses it */
     bool http_10;         /* the peer's message came as HTTP/1.0; codec sets it */
-    bool upgrade_request; /* server side: asks for another protocol than h2c; codec sets it.
-                           * Upgrades are not spoken yet: the owner answers 403 */
-    void *state;          /* a codec of many streams: its own part; NULL once it let go */
+    /* Asks for another protocol than h2c; codec sets it. In the map it is a GET with `upgrade`,
+     * whatever the wire has (HTTP/2: an extended CONNECT), and 101 accepts it. */
+    bool upgrade_request;
+    void *state;               /* a codec of many streams: its own part; NULL once it let go */
     const char *reset_details; /* why, for on_reset: Envoy's response code details, constant; of
                                 * many streams only, else NULL */
 } mb_codec_stream;
@@ -199,7 +200,11 @@ typedef struct mb_codec_options {
     uint32_t max_informational; /* 1xx before a final response; 16 */
     bool accept_http_10;        /* server: else 426 */
     bool enable_trailers;       /* else trailers are read, checked and dropped */
-    bool reject_underscores;    /* names with '_': 400; headers_with_underscores_action */
+    /* Server: a request for an upgrade, and CONNECT, do not end with their head: what follows is
+     * the tunnel's, which the owner lets in (`pause`) when it has accepted. Else they end, and
+     * CONNECT is a fault. */
+    bool tunnels;
+    bool reject_underscores; /* names with '_': 400; headers_with_underscores_action */
     bool drop_underscores;
     mb_slice default_host; /* HTTP/1.0 without Host; empty: 400 */
     mb_h2_options h2;

@@ -22,6 +22,11 @@ static mb_h1_fault read_head(mb_h1 *h1, mb_buffer *in, mb_h1_message *message,
     }
     fault = mb_h1_parse_response(base, &h1->lines, &h1->options, stream->headers, message);
     stream->http_10 = message->minor == 0;
+    if (fault == MB_H1_FINE && mb__h1_accepts_tunnel(h1, message->status)) {
+        *framing = (mb_h1_framing){.body = MB_H1_BODY_UNTIL_CLOSE};
+        mb_headers_remove_token(stream->headers, MB_TOKEN_CONTENT_LENGTH);
+        return MB_H1_FINE;
+    }
     return fault == MB_H1_FINE
                ? mb_h1_frame_response(stream->headers, message, h1->head_request, framing)
                : fault;
@@ -66,7 +71,7 @@ static int on_head(mb_h1 *h1, mb_buffer *in) {
     if (fault != MB_H1_FINE) {
         return mb__h1_fail(h1, fault);
     }
-    if (message.status < 200) {
+    if (message.status < 200 && !mb__h1_accepts_tunnel(h1, message.status)) {
         return informational(h1, message.status);
     }
     end = framing.body == MB_H1_BODY_NONE;
@@ -121,11 +126,13 @@ static int send_headers(mb_codec *codec, mb_codec_stream *stream, const mb_heade
     if (stream == NULL || stream != h1->stream || h1->sending != MB_H1_SEND_HEAD) {
         return MB_EPHASE;
     }
-    if (mb_slice_equal(method, MB_SLICE_LIT("CONNECT"))) {
-        return MB_EINVAL;
-    }
-    rc = mb__h1_frame_sending(h1, &head, false, end_stream, &sending);
-    if (rc != MB_OK) {
+    head.connect = mb_slice_equal(method, MB_SLICE_LIT("CONNECT"));
+    head.upgrade = !end_stream && mb_headers_has(headers, MB_TOKEN_UPGRADE);
+    if (head.connect || head.upgrade) {
+        sending = MB_H1_SEND_UNTIL_CLOSE;
+        head.no_length = true;
+        h1->persistent = false;
+    } else if ((rc = mb__h1_frame_sending(h1, &head, false, end_stream, &sending)) != MB_OK) {
         return rc;
     }
     head.empty = head.empty && says_empty(method);
@@ -133,6 +140,9 @@ static int send_headers(mb_codec *codec, mb_codec_stream *stream, const mb_heade
     if (rc != MB_OK) {
         return rc;
     }
+    h1->tunnel = head.connect || head.upgrade;
+    stream->connect_request = head.connect;
+    stream->upgrade_request = head.upgrade;
     h1->head_request = mb_http_is_head(headers);
     stream->head_request = h1->head_request;
     mb__h1_head_sent(h1, sending, end_stream);

@@ -8,6 +8,9 @@
  *     receiving:  HEAD -> (LENGTH | CHUNKED -> TRAILERS | UNTIL_CLOSE) -> ENDED
  *     sending:    HEAD -> (LENGTH | CHUNKED | UNTIL_CLOSE | SWALLOW) -> ENDED
  *
+ * A tunnel (an upgrade, CONNECT) is UNTIL_CLOSE both ways: on a server from the request's head on,
+ * where its owner pauses it until a response has accepted; on a client from that response on.
+ *
  * When both have ENDED the stream is over: if the connection is persistent both pipes go back to
  * their start (server: receiving HEAD; client: IDLE until `begin`), else receiving becomes DISCARD.
  * A fault leads to FAILED from anywhere; giving up, or ending a response before its request has
@@ -40,7 +43,7 @@ typedef enum mb_h1_sending {
     MB_H1_SEND_HEAD = 0, /* no final head sent yet */
     MB_H1_SEND_LENGTH,   /* `send_left` bytes must still come */
     MB_H1_SEND_CHUNKED,
-    MB_H1_SEND_UNTIL_CLOSE, /* to an HTTP/1.0 client */
+    MB_H1_SEND_UNTIL_CLOSE, /* to an HTTP/1.0 client; a tunnel */
     MB_H1_SEND_SWALLOW,     /* a body that the response may not have: taken and dropped */
     MB_H1_SEND_ENDED,
 } mb_h1_sending;
@@ -63,6 +66,7 @@ typedef struct mb_h1 {
     bool shut_down;    /* the owner takes no further stream */
     bool closed;       /* the peer sends no more */
     bool head_request; /* the response of the present stream has no body */
+    bool tunnel;       /* the present request asks for one */
     mb_h1_lines lines;
     uint32_t line_ends[];
 } mb_h1;
@@ -86,8 +90,15 @@ static inline void mb__h1_begin_stream(mb_h1 *h1, mb_codec_stream *stream) {
     stream->upgrade_request = false;
     stream->reset_details = NULL;
     h1->stream = stream;
+    h1->tunnel = false;
     h1->sending = MB_H1_SEND_HEAD;
     h1->head_request = false;
+}
+
+/* Such a response lets the present stream's tunnel begin: RFC 9110 7.8, 9.3.6. */
+static inline bool mb__h1_accepts_tunnel(const mb_h1 *h1, uint32_t status) {
+    return h1->tunnel &&
+           (h1->stream->connect_request ? status >= 200 && status < 300 : status == 101);
 }
 
 /* -- receiving (h1_receive.c). All return MB_OK to go on, MB_EAGAIN to stop, MB_EPROTO ----------

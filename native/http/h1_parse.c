@@ -98,7 +98,10 @@ static mb_h1_fault special_field(parser *p, uint32_t token, mb_slice value) {
         return MB_H1_FINE;
     case MB_TOKEN_UPGRADE:
         /* Offers of h2c are ignored, as by Envoy. */
-        message->has_upgrade |= !mb_slice_equal_nocase(value, MB_SLICE_LIT("h2c"));
+        if (!message->has_upgrade && !mb_slice_equal_nocase(value, MB_SLICE_LIT("h2c"))) {
+            message->has_upgrade = true;
+            message->upgrade = value;
+        }
         return MB_H1_FINE;
     case MB_TOKEN_TE:
         message->te_trailers |= mb_http_list_has(value, MB_SLICE_LIT("trailers"));
@@ -200,6 +203,13 @@ static mb_h1_fault parse_field(parser *p, uint32_t index) {
     return MB_H1_FINE;
 }
 
+static bool is_tunnel(const parser *p) {
+    const mb_h1_message *message = p->message;
+
+    return message->connection_upgrade && message->has_upgrade && message->minor == 1 &&
+           (message->is_response ? message->status == 101 : p->options->tunnels);
+}
+
 /* The end of a head: takes out what Connection named, puts back what travels on. */
 static void finish_fields(parser *p) {
     mb_h1_message *message = p->message;
@@ -209,6 +219,9 @@ static void finish_fields(parser *p) {
     }
     if (message->te_trailers && !message->is_response) {
         append(p, MB_TOKEN_TE, mb_token_name(MB_TOKEN_TE), MB_SLICE_LIT("trailers"));
+    }
+    if (is_tunnel(p)) {
+        append(p, MB_TOKEN_UPGRADE, mb_token_name(MB_TOKEN_UPGRADE), message->upgrade);
     }
     if (message->trailer.ptr != NULL && p->options->enable_trailers) {
         append(p, MB_TOKEN_TRAILER, mb_token_name(MB_TOKEN_TRAILER), message->trailer);

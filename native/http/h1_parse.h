@@ -34,13 +34,14 @@ typedef struct mb_h1_message {
     bool close;      /* Connection (or Proxy-Connection) says close */
     bool keep_alive; /* ... or keep-alive */
     bool connection_upgrade;
-    bool has_upgrade;     /* an Upgrade field other than h2c */
+    bool has_upgrade;     /* an Upgrade field other than h2c: `upgrade` */
     bool te_trailers;     /* TE has "trailers" */
     uint8_t coding_count; /* Transfer-Encoding fields, stops at 2 */
     uint8_t host_count;   /* Host fields, stops at 2 */
     uint16_t status;      /* response */
     mb_h1_method method;  /* request */
     mb_slice host;
+    mb_slice upgrade;
     mb_slice coding;  /* the first Transfer-Encoding */
     mb_slice trailer; /* the first Trailer field; ptr NULL: none */
     uint32_t nominated_count;

@@ -47,6 +47,11 @@ static mb_h1_fault read_head(mb_h1 *h1, mb_buffer *in, mb_h1_framing *framing) {
     if (fault == MB_H1_FINE) {
         fault = mb_h1_frame_request(stream->headers, &message, framing);
     }
+    if (framing->body == MB_H1_BODY_NONE && h1->options.tunnels &&
+        (stream->connect_request || stream->upgrade_request)) {
+        h1->tunnel = true;
+        framing->body = MB_H1_BODY_UNTIL_CLOSE;
+    }
     if (fault != MB_H1_FINE) {
         forget(stream->headers);
     }
@@ -103,6 +108,20 @@ static int receive(mb_codec *codec, mb_buffer *in) {
     return mb__h1_receive(mb__h1(codec), in, on_head);
 }
 
+static int send_tunnel_head(mb_h1 *h1, mb_h1_head *head, uint32_t status, mb_buffer *out) {
+    int rc;
+
+    h1->persistent = false;
+    head->minor = 1;
+    head->no_length = true;
+    head->upgrade = status == 101;
+    rc = mb_h1_write_response(out, head);
+    if (rc == MB_OK) {
+        mb__h1_head_sent(h1, MB_H1_SEND_UNTIL_CLOSE, false);
+    }
+    return rc;
+}
+
 static int send_headers(mb_codec *codec, mb_codec_stream *stream, const mb_headers *headers,
                         bool end_stream, mb_buffer *out) {
     mb_h1 *h1 = mb__h1(codec);
@@ -113,6 +132,9 @@ static int send_headers(mb_codec *codec, mb_codec_stream *stream, const mb_heade
 
     if (stream == NULL || stream != h1->stream || h1->sending != MB_H1_SEND_HEAD) {
         return MB_EPHASE;
+    }
+    if (mb__h1_accepts_tunnel(h1, status) && !end_stream) {
+        return send_tunnel_head(h1, &head, status, out);
     }
     if (status < 200) {
         return MB_EINVAL;

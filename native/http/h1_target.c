@@ -93,7 +93,12 @@ mb_h1_fault mb_h1_parse_target(mb_slice target, const mb_codec_options *options,
     mb_h1_fault fault = MB_H1_FINE;
 
     if (message->method == MB_H1_CONNECT_METHOD) {
-        return mb_http_is_authority(target) ? MB_H1_CONNECT : MB_H1_TARGET_FORM;
+        if (!mb_http_is_authority(target)) {
+            return MB_H1_TARGET_FORM;
+        }
+        authority = target;
+        headers->pseudo[MB_PSEUDO_AUTHORITY] = target;
+        return options->tunnels ? check_host(options, message, &authority) : MB_H1_CONNECT;
     }
     if (memchr(target.ptr, '#', target.len) != NULL) {
         return MB_H1_TARGET;

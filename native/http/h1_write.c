@@ -43,25 +43,27 @@ static inline void put_line(writer *w, mb_slice line) {
 }
 
 /* Whether a field of the connection's part of the table is ours to write after all. */
-static bool is_written(const mb_field *field, bool no_length) {
+static bool is_written(const mb_field *field, const mb_h1_head *head) {
     switch (field->token) {
+    case MB_TOKEN_UPGRADE:
+        return head->upgrade;
     case MB_TOKEN_TE:
         return mb_slice_equal(field->value, MB_SLICE_LIT("trailers"));
     case MB_TOKEN_TRAILER:
         return true;
     case MB_TOKEN_CONTENT_LENGTH:
-        return !no_length;
+        return !head->no_length;
     default: /* hop-by-hop, and host, which is :authority */
         return false;
     }
 }
 
-static void put_fields(writer *w, const mb_headers *headers, bool no_length) {
+static void put_fields(writer *w, const mb_headers *headers, const mb_h1_head *head) {
     for (uint32_t i = 0; i < headers->count; i++) {
         const mb_field *field = &headers->fields[i];
 
         if (field->token != MB_TOKEN_NONE && field->token <= MB_TOKEN_CONTENT_LENGTH &&
-            !is_written(field, no_length)) {
+            !is_written(field, head)) {
             continue;
         }
         put_field(w, field->name, field->value);
@@ -75,7 +77,9 @@ static void put_framing(writer *w, const mb_h1_head *head) {
     if (head->empty) {
         put_line(w, MB_SLICE_LIT("content-length: 0"));
     }
-    if (head->close) {
+    if (head->upgrade) {
+        put_line(w, MB_SLICE_LIT("connection: upgrade"));
+    } else if (head->close) {
         put_line(w, MB_SLICE_LIT("connection: close"));
     } else if (head->keep_alive) {
         put_line(w, MB_SLICE_LIT("connection: keep-alive"));
@@ -118,8 +122,8 @@ static int finish(mb_buffer *out, const writer *w, const char *start) {
 int mb_h1_write_request(mb_buffer *out, const mb_scan_ops *scan, const mb_h1_head *head) {
     const mb_headers *headers = head->headers;
     mb_slice method = headers->pseudo[MB_PSEUDO_METHOD];
-    mb_slice path = headers->pseudo[MB_PSEUDO_PATH];
     mb_slice authority = headers->pseudo[MB_PSEUDO_AUTHORITY];
+    mb_slice path = head->connect ? authority : headers->pseudo[MB_PSEUDO_PATH];
     writer w = {NULL, 0};
     char *start;
 
@@ -138,7 +142,7 @@ int mb_h1_write_request(mb_buffer *out, const mb_scan_ops *scan, const mb_h1_hea
     put(&w, path);
     put_line(&w, MB_SLICE_LIT(" HTTP/1.1"));
     put_field(&w, MB_SLICE_LIT("host"), authority);
-    put_fields(&w, headers, head->no_length);
+    put_fields(&w, headers, head);
     put_framing(&w, head);
     end_line(&w);
     return finish(out, &w, start);
@@ -161,7 +165,7 @@ int mb_h1_write_response(mb_buffer *out, const mb_h1_head *head) {
     put(&w, headers->pseudo[MB_PSEUDO_STATUS]);
     *w.at++ = ' ';
     put_line(&w, mb_http_reason(status));
-    put_fields(&w, headers, head->no_length);
+    put_fields(&w, headers, head);
     put_framing(&w, head);
     end_line(&w);
     return finish(out, &w, start);
@@ -176,7 +180,7 @@ int mb_h1_write_trailers(mb_buffer *out, const mb_headers *trailers) {
     }
     w.at = start;
     put_line(&w, MB_SLICE_LIT("0"));
-    put_fields(&w, trailers, true);
+    put_fields(&w, trailers, &(mb_h1_head){.no_length = true});
     end_line(&w);
     return finish(out, &w, start);
 }

@@ -20,6 +20,8 @@ typedef struct mb_h1_head {
     bool no_length;  /* leaves the map's content-length out */
     bool close;      /* writes connection: close */
     bool keep_alive; /* writes connection: keep-alive, for HTTP/1.0 */
+    bool upgrade;    /* writes the map's upgrade, and connection: upgrade */
+    bool connect;    /* the request's target is its authority */
     uint8_t minor;   /* of the version in a status line */
 } mb_h1_head;
 

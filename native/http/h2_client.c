@@ -30,31 +30,29 @@ static int begin(mb_codec *codec, mb_codec_stream *stream) {
     return mb__h2_stream_new(h2, stream, 0) == NULL ? MB_EAGAIN : MB_OK;
 }
 
-/* RFC 9113 8.3.1, 8.5 and RFC 8441 4. Fills `pseudo`; 0: the request can't be sent. */
-static size_t pseudo_of(const mb_h2 *h2, const mb_headers *headers, bool connect,
-                        mb_pseudo *pseudo) {
+/* RFC 9113 8.3.1, 8.5; an upgrade becomes an extended CONNECT: RFC 8441 4. Fills `pseudo`; 0: the
+ * request can't be sent. */
+static size_t pseudo_of(const mb_headers *headers, mb_slice upgrade, mb_h2_pseudo *pseudo) {
+    const mb_slice *of = headers->pseudo;
+    bool extended = upgrade.len != 0;
+    bool connect = mb_slice_equal(of[MB_PSEUDO_METHOD], MB_SLICE_LIT("CONNECT"));
     size_t count = 0;
-    bool extended = connect && headers->pseudo[MB_PSEUDO_PROTOCOL].ptr != NULL;
 
-    if (headers->pseudo[MB_PSEUDO_METHOD].len == 0) {
+    if (of[MB_PSEUDO_METHOD].len == 0) {
         return 0;
     }
-    pseudo[count++] = MB_PSEUDO_METHOD;
-    if (!connect || extended) {
-        if (headers->pseudo[MB_PSEUDO_SCHEME].len == 0 ||
-            headers->pseudo[MB_PSEUDO_PATH].len == 0) {
+    pseudo[count++] =
+        (mb_h2_pseudo){MB_PSEUDO_METHOD, extended ? MB_SLICE_LIT("CONNECT") : of[MB_PSEUDO_METHOD]};
+    if (!connect) {
+        if (of[MB_PSEUDO_SCHEME].len == 0 || of[MB_PSEUDO_PATH].len == 0) {
             return 0;
         }
-        pseudo[count++] = MB_PSEUDO_SCHEME;
-        pseudo[count++] = MB_PSEUDO_PATH;
+        pseudo[count++] = (mb_h2_pseudo){MB_PSEUDO_SCHEME, of[MB_PSEUDO_SCHEME]};
+        pseudo[count++] = (mb_h2_pseudo){MB_PSEUDO_PATH, of[MB_PSEUDO_PATH]};
     }
-    pseudo[count++] = MB_PSEUDO_AUTHORITY;
+    pseudo[count++] = (mb_h2_pseudo){MB_PSEUDO_AUTHORITY, of[MB_PSEUDO_AUTHORITY]};
     if (extended) {
-        if (nghttp2_session_get_remote_settings(h2->session,
-                                                NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 0) {
-            return 0;
-        }
-        pseudo[count++] = MB_PSEUDO_PROTOCOL;
+        pseudo[count++] = (mb_h2_pseudo){MB_PSEUDO_PROTOCOL, upgrade};
     }
     return count;
 }
@@ -80,7 +78,9 @@ static int send_headers(mb_codec *codec, mb_codec_stream *stream, const mb_heade
                         bool end_stream, mb_buffer *out) {
     mb_h2 *h2 = mb__h2(codec);
     mb_h2_stream *s = mb__h2_state(stream);
-    mb_pseudo pseudo[5];
+    mb_slice upgrade =
+        end_stream ? (mb_slice){NULL, 0} : mb_headers_value(headers, MB_TOKEN_UPGRADE);
+    mb_h2_pseudo pseudo[5];
     size_t pseudo_count;
     bool connect;
     int rc;
@@ -91,11 +91,11 @@ static int send_headers(mb_codec *codec, mb_codec_stream *stream, const mb_heade
     if (h2->failed) {
         return MB_ECLOSED;
     }
-    connect = mb_slice_equal(headers->pseudo[MB_PSEUDO_METHOD], MB_SLICE_LIT("CONNECT"));
-    pseudo_count = pseudo_of(h2, headers, connect, pseudo);
+    pseudo_count = pseudo_of(headers, upgrade, pseudo);
     if (pseudo_count == 0) {
         return MB_EINVAL;
     }
+    connect = mb_slice_equal(pseudo[0].value, MB_SLICE_LIT("CONNECT"));
     rc = mb__h2_frame_sending(s, headers, false, end_stream);
     if (rc != MB_OK) {
         return rc;
@@ -112,6 +112,7 @@ static int send_headers(mb_codec *codec, mb_codec_stream *stream, const mb_heade
     }
     stream->head_request = mb_http_is_head(headers);
     stream->connect_request = connect;
+    stream->upgrade_request = upgrade.len != 0;
     mb__h2_head_sent(h2, s, end_stream);
     return mb__h2_submitted(h2, out);
 }

@@ -206,9 +206,14 @@ int mb__h2_on_block_end(mb_h2 *h2, const nghttp2_frame *frame);
 /* Lets the library write, to `out` while it has room. NULL: only what is no DATA. */
 void mb__h2_pump(mb_h2 *h2, mb_buffer *out);
 int mb__h2_flush(mb_codec *codec, mb_buffer *out);
+/* A pseudo-header as it is sent; ptr NULL: it is not. */
+typedef struct mb_h2_pseudo {
+    mb_pseudo which;
+    mb_slice value;
+} mb_h2_pseudo;
 /* Makes the fields of a message in `h2->nv`: `pseudo` ones, then the others that may travel. The
  * text is borrowed. Returns how many, or MB_EINVAL, MB_ENOMEM. */
-int mb__h2_collect(mb_h2 *h2, const mb_headers *headers, const mb_pseudo *pseudo,
+int mb__h2_collect(mb_h2 *h2, const mb_headers *headers, const mb_h2_pseudo *pseudo,
                    size_t pseudo_count, bool no_length);
 /* What the head says of the body: fills `has_length` and the rest. MB_OK, MB_EINVAL or MB_EPROTO
  * as `send_headers`. */

@@ -309,6 +309,23 @@ static bool check_authority(mb_headers *headers, mb_slice host) {
     return authority->ptr != NULL && mb_http_is_authority(*authority);
 }
 
+/* An extended CONNECT is an upgrade: RFC 8441 4. False: out of memory. */
+static bool take_upgrade(mb_codec_stream *stream) {
+    mb_headers *headers = stream->headers;
+    mb_slice *protocol = &headers->pseudo[MB_PSEUDO_PROTOCOL];
+
+    if (protocol->ptr == NULL) {
+        return true;
+    }
+    stream->upgrade_request = true;
+    headers->pseudo[MB_PSEUDO_METHOD] = MB_SLICE_LIT("GET");
+    if (mb_headers_add_token(headers, MB_TOKEN_UPGRADE, *protocol) != MB_OK) {
+        return false;
+    }
+    *protocol = (mb_slice){NULL, 0};
+    return true;
+}
+
 static bool check_request(const mb_h2_block *block, mb_codec_stream *stream) {
     mb_headers *headers = stream->headers;
     mb_slice method = headers->pseudo[MB_PSEUDO_METHOD];
@@ -321,7 +338,7 @@ static bool check_request(const mb_h2_block *block, mb_codec_stream *stream) {
     if (stream->connect_request && headers->pseudo[MB_PSEUDO_PROTOCOL].ptr == NULL) {
         return true; /* the library has seen that nothing else is there */
     }
-    return check_scheme(headers) && check_path(headers);
+    return check_scheme(headers) && check_path(headers) && take_upgrade(stream);
 }
 
 static int informational(mb_h2 *h2, mb_h2_stream *s, bool end_stream) {
@@ -356,6 +373,9 @@ static int take_block(mb_h2 *h2, mb_h2_stream *s, bool end_stream) {
         }
         if (mb_http_status(s->stream->headers) < 200) {
             return informational(h2, s, end_stream);
+        }
+        if (s->stream->upgrade_request && mb_http_status(s->stream->headers) < 300) {
+            s->stream->headers->pseudo[MB_PSEUDO_STATUS] = MB_SLICE_LIT("101");
         }
         break;
     case MB_H2_BLOCK_TRAILERS:

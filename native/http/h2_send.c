@@ -61,7 +61,7 @@ static bool is_sent(const mb_field *field, bool no_length) {
     }
 }
 
-int mb__h2_collect(mb_h2 *h2, const mb_headers *headers, const mb_pseudo *pseudo,
+int mb__h2_collect(mb_h2 *h2, const mb_headers *headers, const mb_h2_pseudo *pseudo,
                    size_t pseudo_count, bool no_length) {
     /* A server's head is written by the pump that follows at once; a client's may have to wait. */
     bool borrow = h2->is_server && !h2->inside;
@@ -74,10 +74,8 @@ int mb__h2_collect(mb_h2 *h2, const mb_headers *headers, const mb_pseudo *pseudo
         return MB_ENOMEM;
     }
     for (size_t i = 0; i < pseudo_count; i++) {
-        mb_slice value = headers->pseudo[pseudo[i]];
-
-        if (value.ptr != NULL) {
-            good &= set_nv(&h2->nv[at++], mb_pseudo_name(pseudo[i]), value, known);
+        if (pseudo[i].value.ptr != NULL) {
+            good &= set_nv(&h2->nv[at++], mb_pseudo_name(pseudo[i].which), pseudo[i].value, known);
         }
     }
     for (uint32_t i = 0; i < headers->count; i++) {

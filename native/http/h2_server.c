@@ -8,11 +8,10 @@
 #include "http/h2_codec.h"
 #include "http/message.h"
 
-static const mb_pseudo response_pseudo[] = {MB_PSEUDO_STATUS};
-
-static int submit_head(mb_h2 *h2, mb_h2_stream *s, const mb_headers *headers, bool no_length,
-                       bool final) {
-    int count = mb__h2_collect(h2, headers, response_pseudo, 1, no_length);
+static int submit_head(mb_h2 *h2, mb_h2_stream *s, const mb_headers *headers, mb_slice status,
+                       bool no_length, bool final) {
+    const mb_h2_pseudo pseudo = {MB_PSEUDO_STATUS, status};
+    int count = mb__h2_collect(h2, headers, &pseudo, 1, no_length);
     nghttp2_data_provider body = mb__h2_body_of(s);
     int rc;
 
@@ -36,12 +35,17 @@ static int send_headers(mb_codec *codec, mb_codec_stream *stream, const mb_heade
                         bool end_stream, mb_buffer *out) {
     mb_h2 *h2 = mb__h2(codec);
     mb_h2_stream *s = mb__h2_state(stream);
+    mb_slice shown = headers->pseudo[MB_PSEUDO_STATUS];
     uint32_t status = mb_http_status(headers);
     bool tunnel, bodiless;
     int rc;
 
     if (s == NULL || s->head_sent) {
         return MB_EPHASE;
+    }
+    if (status == 101 && stream->upgrade_request) {
+        status = 200; /* RFC 8441 5 */
+        shown = MB_SLICE_LIT("200");
     }
     if (status < 200) {
         return MB_EINVAL;
@@ -56,7 +60,7 @@ static int send_headers(mb_codec *codec, mb_codec_stream *stream, const mb_heade
         s->has_length = false; /* RFC 9110 9.3.6 */
         s->has_body = !end_stream;
     }
-    rc = submit_head(h2, s, headers, tunnel || status == 204, true);
+    rc = submit_head(h2, s, headers, shown, tunnel || status == 204, true);
     if (rc != MB_OK) {
         return rc;
     }
@@ -77,7 +81,7 @@ static int send_informational(mb_codec *codec, mb_codec_stream *stream, const mb
     if (status < 100 || status >= 200 || status == 101) {
         return MB_EINVAL;
     }
-    rc = submit_head(h2, s, headers, true, false);
+    rc = submit_head(h2, s, headers, headers->pseudo[MB_PSEUDO_STATUS], true, false);
     return rc != MB_OK ? rc : mb__h2_submitted(h2, out);
 }
 

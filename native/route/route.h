@@ -26,8 +26,16 @@ typedef enum mb_path_match {
     MB_PATH_PREFIX,
     MB_PATH_EXACT,
     MB_PATH_SEPARATED,
-    MB_PATH_REGEX
+    MB_PATH_REGEX,
+    MB_PATH_CONNECT /* no path: the method is CONNECT (connect_matcher) */
 } mb_path_match;
+
+/* What upgrade_configs says of one kind of upgrade. */
+typedef struct mb_upgrade {
+    mb_slice type; /* "websocket", "CONNECT"; case does not matter */
+    bool enabled;
+    bool terminate; /* CONNECT: to the cluster as TCP, not as a CONNECT of ours (connect_config) */
+} mb_upgrade;
 
 /* A header or query parameter matcher. */
 typedef enum mb_value_match {
@@ -123,6 +131,8 @@ struct mb_route {
     uint16_t port_redirect; /* 0: as it came */
     uint32_t response_code; /* redirect and direct response */
     mb_slice body;          /* direct response */
+    mb_upgrade *upgrades;   /* over those of the connection manager */
+    uint32_t upgrade_count;
     mb_header_rules rules;
     const mb_chain_override *overrides; /* merged: this route over its virtual host; or NULL */
 };
@@ -159,6 +169,8 @@ const mb_virtual_host *mb_route_host(const mb_route_table *table, mb_slice autho
  * Allocates nothing. */
 const mb_route *mb_route_find(const mb_route_table *table, const mb_headers *request,
                               const mb_virtual_host **host);
+/* What is said of an upgrade, or NULL. */
+const mb_upgrade *mb_upgrade_find(const mb_upgrade *upgrades, uint32_t count, mb_slice type);
 /* The cluster a route sends this request to; empty: none. `*weighted` (may be NULL) becomes the
  * choice that 64 bits of `random` make among weighted clusters, or NULL. */
 mb_slice mb_route_cluster(const mb_route *route, const mb_headers *request, uint64_t random,

@@ -51,6 +51,11 @@ typedef struct index_key {
     bool exact;
 } index_key;
 
+/* What the index can find: the others are tried one by one. */
+static bool is_text(const mb_route *route) {
+    return route->path_kind != MB_PATH_REGEX && route->path_kind != MB_PATH_CONNECT;
+}
+
 typedef struct cursor {
     const uint32_t *at, *end;
 } cursor;
@@ -129,7 +134,7 @@ static int build_side(mb_arena *arena, const mb_virtual_host *host, bool folded,
     uint32_t count = 0;
     for (uint32_t i = 0; i < host->route_count; i++) {
         const mb_route *route = &host->routes[i];
-        count += route->path_kind != MB_PATH_REGEX && route->case_sensitive != folded;
+        count += is_text(route) && route->case_sensitive != folded;
     }
     *used = count;
     if (count == 0) {
@@ -143,7 +148,7 @@ static int build_side(mb_arena *arena, const mb_virtual_host *host, bool folded,
     uint32_t at = 0;
     for (uint32_t i = 0; i < host->route_count; i++) {
         const mb_route *route = &host->routes[i];
-        if (route->path_kind != MB_PATH_REGEX && route->case_sensitive != folded &&
+        if (is_text(route) && route->case_sensitive != folded &&
             make_key(arena, route, i, &keys[at++]) != MB_OK) {
             return MB_ENOMEM;
         }
@@ -178,7 +183,7 @@ int mb__route_index_build(mb_arena *arena, mb_virtual_host *host) {
         numbers += used;
     }
     for (uint32_t i = 0; i < count; i++) {
-        if (host->routes[i].path_kind == MB_PATH_REGEX || deep[i]) {
+        if (!is_text(&host->routes[i]) || deep[i]) {
             rest[index->rest_count++] = i;
         }
     }

@@ -126,8 +126,13 @@ static bool parameter_matches(const mb_matcher *matcher, mb_slice query) {
     return present && value_matches(matcher, value);
 }
 
-static bool path_matches(const mb_route *route, mb_slice path) {
+static bool path_matches(const mb_route *route, const mb_route_request *request) {
     bool ignore_case = !route->case_sensitive;
+    mb_slice path = request->path;
+    if (route->path_kind == MB_PATH_CONNECT) {
+        return mb_slice_equal(mb_headers_pseudo(request->headers, MB_PSEUDO_METHOD),
+                              MB_SLICE_LIT("CONNECT"));
+    }
     if (route->path_kind == MB_PATH_REGEX) {
         return mb_regex_match(route->path_regex, path);
     }
@@ -143,7 +148,7 @@ static bool path_matches(const mb_route *route, mb_slice path) {
 }
 
 bool mb__route_matches(const mb_route *route, const mb_route_request *request) {
-    if (!path_matches(route, request->path)) {
+    if (!path_matches(route, request)) {
         return false;
     }
     for (uint32_t i = 0; i < route->header_count; i++) {
@@ -157,6 +162,15 @@ bool mb__route_matches(const mb_route *route, const mb_route_request *request) {
         }
     }
     return true;
+}
+
+const mb_upgrade *mb_upgrade_find(const mb_upgrade *upgrades, uint32_t count, mb_slice type) {
+    for (uint32_t i = 0; i < count; i++) {
+        if (mb_slice_equal_nocase(upgrades[i].type, type)) {
+            return &upgrades[i];
+        }
+    }
+    return NULL;
 }
 
 mb_route_request mb__route_request(const mb_headers *headers) {

@@ -21,8 +21,8 @@ static const mb_slice preface = MB_SLICE_LIT("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 static mb_codec *make_h2(mb_http_conn *hc) {
     const mb_ingress *ingress = hc->base.ingress;
     mb_codec_options options = mb__http_conn_config(hc)->codec;
-    /* One more than the high watermark: so that it is reached, and its end asks for the rest. */
-    options.h2.output_bytes = ingress->config->buffer_limit_bytes + 1;
+    /* The high watermark is crossed when more waits, and the end of that asks for the rest. */
+    options.h2.output_bytes = ingress->config->buffer_limit_bytes;
     return mb_h2_server_new(ingress->worker->allocator, &options, &mb__http_codec_events, hc);
 }
 

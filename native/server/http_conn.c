@@ -69,6 +69,7 @@ static void on_close(void *owner, mb_conn *conn, mb_close_reason reason) {
     mb_loop_disarm(&hc->duration_timer);
     mb_loop_disarm(&hc->drain_timer);
     mb_loop_cancel(&hc->reset_task);
+    mb_loop_cancel(&hc->receive_task);
     mb_h2_keepalive_stop(&hc->keepalive);
     if (hc->codec != NULL) {
         hc->codec->vtable->free(hc->codec);
@@ -282,6 +283,12 @@ void mb__http_conn_last_request(mb_http_conn *hc) {
     }
 }
 
+/* Answers that are over for us still wait in the codec. */
+static bool has_unfinished(const mb_http_conn *hc) {
+    return hc->codec != NULL && has_many_streams(hc) && !hc->read_ended &&
+           hc->codec->vtable->unfinished(hc->codec) > 0;
+}
+
 /* No request is to be expected any more. */
 static bool is_finished(const mb_http_conn *hc) {
     if (hc->codec == NULL) {
@@ -300,11 +307,14 @@ void mb__http_conn_go_on(mb_http_conn *hc) {
     if (hc->closing || hc->stream_count > 0) {
         return;
     }
-    if (is_finished(hc)) {
+    const mb_hcm_timeouts *timeouts = &mb__http_conn_config(hc)->timeouts;
+    if (has_unfinished(hc)) { /* the client lets nothing of its answers in: that is no idling */
+        arm(hc, &hc->idle_timer, timeouts->stream_idle_us);
+    } else if (is_finished(hc)) {
         mb__http_conn_close_later(hc, MB_CLOSE_FLUSH_LINGER);
-        return;
+    } else {
+        arm(hc, &hc->idle_timer, timeouts->idle_us);
     }
-    arm(hc, &hc->idle_timer, mb__http_conn_config(hc)->timeouts.idle_us);
 }
 
 void mb__http_conn_flush(mb_http_conn *hc) {
@@ -312,7 +322,7 @@ void mb__http_conn_flush(mb_http_conn *hc) {
     if (codec->flush == NULL || hc->closing) {
         return;
     }
-    if (codec->flush(hc->codec, &hc->base.conn->out) < 0) {
+    if (codec->flush(hc->codec, &hc->base.conn->out) == MB_ENOMEM) {
         mb__http_conn_break(hc, true);
     } else if (hc->base.conn->out.length > 0) {
         mb_conn_flush_later(hc->base.conn);
@@ -320,6 +330,13 @@ void mb__http_conn_flush(mb_http_conn *hc) {
 }
 
 void mb__http_conn_read_on(mb_http_conn *hc) {
+    if (hc->closing) {
+        return;
+    }
+    if (has_many_streams(hc)) {
+        mb_loop_defer(hc->base.ingress->worker->loop, MB_PHASE_READ, &hc->receive_task);
+        return;
+    }
     if (hc->read_blocked) {
         hc->read_blocked = false;
         mb_conn_read_enable(hc->base.conn);
@@ -345,7 +362,7 @@ void mb__http_conn_stream_done(mb_http_conn *hc, mb_stream *stream) {
     }
     free_dying(hc);
     mb__http_conn_go_on(hc);
-    if (!hc->closing) {
+    if (!has_many_streams(hc)) {
         mb__http_conn_read_on(hc);
     }
 }
@@ -399,6 +416,11 @@ static void on_data_of_many(void *owner, mb_conn *conn) {
     mb_buffer_clear(&conn->in); /* what is left of it nobody can read */
     mb__http_conn_flush(hc);
     mb__http_conn_go_on(hc);
+}
+
+static void receive_held(mb_task *task) {
+    mb_http_conn *hc = MB_LIST_ENTRY(task, mb_http_conn, receive_task);
+    on_data_of_many(hc, hc->base.conn);
 }
 
 static void on_read_end(void *owner, mb_conn *conn) {
@@ -489,6 +511,7 @@ static mb_http_conn *make(mb_ingress *ingress, const mb_accepted *accepted) {
         return NULL;
     }
     hc->reset_task.run = reset_now;
+    hc->receive_task.run = receive_held;
     hc->idle_timer.on_expire = on_idle;
     hc->head_timer.on_expire = on_head_timeout;
     hc->duration_timer.on_expire = on_max_duration;

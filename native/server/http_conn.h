@@ -24,6 +24,7 @@ typedef struct mb_http_conn {
     uint32_t stream_count;
     uint32_t requests;       /* streams begun on this connection */
     mb_task reset_task;      /* mb__http_conn_break */
+    mb_task receive_task;    /* what the codec held back for a stream that was paused */
     mb_timer idle_timer;     /* no stream */
     mb_timer head_timer;     /* request_headers_timeout */
     mb_timer duration_timer; /* max_connection_duration */
@@ -64,7 +65,9 @@ static inline mb_http_conn *mb__http_conn_of(const mb_stream *stream) {
 void mb__http_stream_timers_start(mb_stream *stream);
 void mb__http_stream_timers_stop(mb_stream *stream);
 void mb__http_stream_activity(mb_stream *stream);
-/* Input that waits in conn->in may be looked at again. */
+/* The codec is told whether the stream's request may come. */
+void mb__http_stream_pause(mb_http_conn *hc, mb_stream *stream);
+/* Input that waits, in conn->in or in the codec, may be looked at again. */
 void mb__http_conn_read_on(mb_http_conn *hc);
 /* What waits in a codec of many streams goes to the connection, as far as it takes it. */
 void mb__http_conn_flush(mb_http_conn *hc);
@@ -94,6 +97,16 @@ void mb__http_codec_find(mb_http_conn *hc);
 void mb__http_say_goodbye(mb_http_conn *hc);
 void mb__http_on_ping_ack(void *owner);
 void mb__http_on_drain_timeout(mb_timer *timer);
+
+/* -- http_upgrade.c ---------------------------------------------------------------------------- */
+
+/* Lets a request for a tunnel through or answers it (MB_EPROTO). MB_OK also for all others;
+ * MB_ENOMEM. */
+int mb__http_upgrade_request(mb_http_conn *hc, mb_stream *stream, const mb_hcm_config *config);
+/* Before the response's head leaves: what accepts a tunnel is made complete. MB_OK, MB_ENOMEM. */
+int mb__http_upgrade_response(mb_stream *stream);
+/* It has left: the tunnel begins. */
+void mb__http_upgrade_sent(mb_http_conn *hc, mb_stream *stream);
 
 /* -- http_request.c ---------------------------------------------------------------------------- */
 

@@ -312,22 +312,15 @@ int mb__http_append_via(mb_headers *headers, mb_slice via) {
 
 /* What is refused before a route is looked for. */
 static int check_target(mb_stream *stream, const mb_hcm_config *config) {
+    if (stream->codec.connect_request && !stream->codec.upgrade_request) {
+        return MB_OK; /* it has an authority and nothing else */
+    }
     mb_slice path = stream->headers[MB_REQUEST].pseudo[MB_PSEUDO_PATH];
     if (path.len == 0 || path.ptr[0] != '/') {
         refuse(stream, 404, MB_SLICE_LIT("absolute_path_rejected"));
         return MB_EPROTO;
     }
     return mb__http_path_prepare(stream, config);
-}
-
-/* No upgrade is spoken yet. The route is asked for, so that its headers and the log have it. */
-static int refuse_upgrade(mb_stream *stream) {
-    if (!stream->codec.upgrade_request) {
-        return MB_OK;
-    }
-    mb_stream_route(stream);
-    mb__http_refuse(stream, 403, MB_SLICE_LIT("upgrade_failed"));
-    return MB_EPROTO;
 }
 
 /* What answered the request is MB_EPROTO; other errors have no answer yet. */
@@ -348,7 +341,7 @@ static int prepare(mb_http_conn *hc, mb_stream *stream, const mb_hcm_config *con
     if (config->via.len > 0 && (rc = mb__http_append_via(headers, config->via)) < 0) {
         return rc;
     }
-    if ((rc = refuse_upgrade(stream)) < 0) {
+    if ((rc = mb__http_upgrade_request(hc, stream, config)) < 0) {
         return rc;
     }
     bool expects =

@@ -172,6 +172,11 @@ static void finish_response_headers(mb_stream *stream) {
 
 static void send_headers(mb_stream *stream, bool end_stream) {
     mb_http_conn *hc = mb__http_conn_of(stream);
+    int ready = mb__http_upgrade_response(stream);
+    if (ready < 0) {
+        send_failed(stream, ready);
+        return;
+    }
     stream->info.response_code = mb_http_status(&stream->headers[MB_RESPONSE]);
     stream->info.response_start_us = mb_loop_now_us(stream->worker->loop);
     mb__http_stream_activity(stream);
@@ -183,6 +188,7 @@ static void send_headers(mb_stream *stream, bool end_stream) {
         send_failed(stream, rc);
         return;
     }
+    mb__http_upgrade_sent(hc, stream);
     mb_conn_flush_later(hc->base.conn);
 }
 
@@ -238,22 +244,24 @@ static void send_reset(mb_stream *stream) {
     }
 }
 
-static void pause_request(mb_stream *stream, bool paused) {
-    mb_http_conn *hc = mb__http_conn_of(stream);
+void mb__http_stream_pause(mb_http_conn *hc, mb_stream *stream) {
+    bool paused = stream->side[MB_REQUEST].paused || stream->tunnel_waits;
     hc->codec->vtable->pause(hc->codec, &stream->codec, paused);
-    if (hc->codec->vtable->multiplexed) {
-        mb__http_conn_flush(hc); /* the window that it gives back */
-        return;
-    }
-    if (hc->closing) {
-        return;
-    }
-    if (paused) {
-        mb_conn_read_disable(hc->base.conn);
-    } else {
-        mb_conn_read_enable(hc->base.conn);
+    if (!paused) {
         mb__http_conn_read_on(hc);
     }
+}
+
+static void pause_request(mb_stream *stream, bool paused) {
+    mb_http_conn *hc = mb__http_conn_of(stream);
+    if (!hc->codec->vtable->multiplexed && !hc->closing) {
+        if (paused) {
+            mb_conn_read_disable(hc->base.conn);
+        } else {
+            mb_conn_read_enable(hc->base.conn);
+        }
+    }
+    mb__http_stream_pause(hc, stream);
 }
 
 /* -- the end ----------------------------------------------------------------------------------- */

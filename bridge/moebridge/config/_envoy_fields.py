@@ -389,6 +389,22 @@ TABLE: dict[str, Any] = {
 'stat_prefix': {'type': 'string'},
 'request_body_buffer_limit': {'type': 'uint64', 'wrapper': True},
 }, "required_oneofs": ['action']},
+'envoy.config.route.v3.RouteMatch.ConnectMatcher': {"fields": {
+}, "required_oneofs": []},
+'envoy.config.route.v3.RouteAction.UpgradeConfig': {"fields": {
+'upgrade_type': {'type': 'string', 'rules': {'min_len': 1, 'well_known_regex': 'HTTP_HEADER_VALUE', 'strict': False}},
+'enabled': {'type': 'bool', 'wrapper': True},
+'connect_config': {'type': 'message', 'of': 'envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig'},
+}, "required_oneofs": []},
+'envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig': {"fields": {
+'proxy_protocol_config': {'type': 'message', 'of': 'envoy.config.core.v3.ProxyProtocolConfig'},
+'allow_post': {'type': 'bool'},
+}, "required_oneofs": []},
+'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig': {"fields": {
+'upgrade_type': {'type': 'string'},
+'filters': {'repeated': True, 'type': 'message', 'of': 'envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter'},
+'enabled': {'type': 'bool', 'wrapper': True},
+}, "required_oneofs": []},
 'envoy.config.route.v3.RouteMatch': {"fields": {
 'prefix': {'type': 'string', 'oneof': 'path_specifier'},
 'path': {'type': 'string', 'oneof': 'path_specifier'},

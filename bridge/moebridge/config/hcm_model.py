@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from moebridge.config.http2_model import Http2Options
-from moebridge.config.route_model import RouteConfig
+from moebridge.config.route_model import RouteConfig, Upgrade
 from moebridge.config.value_model import CidrRange, FilterOptions, Segment, Value
 
 __all__ = ["AccessLog", "Hcm", "Http1Options", "HttpFilter", "Timeouts"]
@@ -92,6 +92,8 @@ class Hcm(Value, frozen=True, kw_only=True):
     timeouts: Timeouts = Timeouts()
     http1: Http1Options = Http1Options()
     http2: Http2Options = Http2Options(max_concurrent_streams=100)
+    # Upgrades and CONNECT, where a route says nothing. Envoy's upgrade_configs. Default: none.
+    upgrades: list[Upgrade] = []
     # Value of the response header `server`. Default "envoy" for a file, "moebridge" for objects.
     server_name: str = "envoy"
     # overwrite (default) | append_if_absent: only when the upstream gave none | pass_through:

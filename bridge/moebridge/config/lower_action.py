@@ -19,9 +19,10 @@ from moebridge.config.route_model import (
     HostRewrite,
     Redirect,
     RouteAction,
+    Upgrade,
 )
 
-__all__ = ["action"]
+__all__ = ["action", "upgrades"]
 
 _NOT_FOUND = {"SERVICE_UNAVAILABLE": 503, "NOT_FOUND": 404, "INTERNAL_SERVER_ERROR": 500}
 _REDIRECT = {
@@ -62,7 +63,20 @@ def _forward(ctx: Context, node: Node) -> Forward:
         timeout_ms=node.get("timeout", _ROUTE_TIMEOUT_MS),
         idle_timeout_ms=node.get("idle_timeout", ctx.stream_idle_ms),
         max_stream_duration_ms=duration.get("max_stream_duration", ctx.max_stream_duration_ms),
+        upgrades=upgrades(node),
     )
+
+
+def upgrades(node: Node) -> list[Upgrade]:
+    """The upgrade_configs of a connection manager or of a route's action."""
+    return [
+        Upgrade(
+            type=entry.get("upgrade_type", ""),
+            enabled=entry.get("enabled", True),
+            terminate="connect_config" in entry,
+        )
+        for entry in node.nodes("upgrade_configs")
+    ]
 
 
 def _targets(ctx: Context, node: Node) -> list[ClusterTarget]:

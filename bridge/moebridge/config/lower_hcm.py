@@ -6,6 +6,7 @@ import ipaddress
 from typing import Any, Literal
 
 from moebridge.config.faults import quoted
+from moebridge.config.lower_action import upgrades
 from moebridge.config.lower_filters import http_filters
 from moebridge.config.lower_http2 import SERVER_STREAMS, http2_options
 from moebridge.config.lower_log import access_logs
@@ -54,6 +55,7 @@ def hcm(ctx: Context, node: Node) -> Hcm:
         timeouts=timeouts,
         http1=_http1(ctx, node.node("http_protocol_options")),
         http2=http2_options(ctx, node.node("http2_protocol_options"), streams=SERVER_STREAMS),
+        upgrades=upgrades(node),
         server_name=node.get("server_name", "") or "envoy",
         server_header_transformation=lowered_enum(
             node, "server_header_transformation", "OVERWRITE"

@@ -104,6 +104,8 @@ def _match(ctx: Context, node: Node) -> RouteMatch:
             value=node["path_separated_prefix"],
             case_sensitive=case_sensitive,
         )
+    elif "connect_matcher" in node:
+        path = PathMatch(kind="connect", value="")
     else:
         path = PathMatch(kind="safe_regex", value=regex(node.node("safe_regex")))
     headers: list[HeaderMatch] = []

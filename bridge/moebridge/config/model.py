@@ -39,6 +39,7 @@ from moebridge.config.route_model import (
     RouteAction,
     RouteConfig,
     RouteMatch,
+    Upgrade,
     VirtualHost,
 )
 from moebridge.config.value_model import (
@@ -94,6 +95,7 @@ __all__ = [
     "StringMatch",
     "TcpKeepalive",
     "Timeouts",
+    "Upgrade",
     "UpstreamHttp",
     "VirtualHost",
     "decode",

@@ -25,6 +25,7 @@ __all__ = [
     "RouteAction",
     "RouteConfig",
     "RouteMatch",
+    "Upgrade",
     "VirtualHost",
 ]
 
@@ -53,9 +54,9 @@ class PathMatch(Value, frozen=True, kw_only=True):
     """Envoy's RouteMatch.path_specifier; only the path is compared, without query."""
 
     # "path" and "safe_regex" match the whole path; "path_separated_prefix" matches up to a `/` or
-    # the end.
-    kind: Literal["prefix", "path", "path_separated_prefix", "safe_regex"]
-    # Text or RE2 expression.
+    # the end; "connect" matches CONNECT requests, which have no path (connect_matcher).
+    kind: Literal["prefix", "path", "path_separated_prefix", "safe_regex", "connect"]
+    # Text or RE2 expression; "" for "connect".
     value: str
     # Envoy's case_sensitive, default true; always true for safe_regex.
     case_sensitive: bool = True
@@ -106,6 +107,18 @@ class RouteMatch(Value, frozen=True, kw_only=True):
     path: PathMatch
     headers: list[HeaderMatch] = []
     query_parameters: list[QueryParameterMatch] = []
+
+
+class Upgrade(Value, frozen=True, kw_only=True):
+    """Envoy's upgrade_configs, of a connection manager or a route (which wins)."""
+
+    # "websocket", "CONNECT" ...; case does not matter.
+    type: str
+    # Default true.
+    enabled: bool = True
+    # CONNECT of a route: the tunnel goes to the cluster as TCP (Envoy's connect_config); else a
+    # CONNECT request does. Default false.
+    terminate: bool = False
 
 
 class HostRewrite(Value, frozen=True, kw_only=True):
@@ -159,6 +172,7 @@ class Forward(Value, frozen=True, kw_only=True, tag_field="kind", tag="forward")
     idle_timeout_ms: int = 300_000
     # Whole stream. ms, 0 = off. Resolved: the route's max_stream_duration, else the listener's.
     max_stream_duration_ms: int = 0
+    upgrades: list[Upgrade] = []
 
 
 class Redirect(Value, frozen=True, kw_only=True, tag_field="kind", tag="redirect"):

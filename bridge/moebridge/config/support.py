@@ -55,7 +55,7 @@ FIELDS: dict[str, frozenset[str]] = {
         " generate_request_id preserve_external_request_id always_set_request_id_in_response"
         " forward_client_cert_details proxy_100_continue normalize_path merge_slashes"
         " path_with_escaped_slashes_action strip_matching_host_port strip_any_host_port"
-        " strip_trailing_host_dot append_x_forwarded_port",
+        " strip_trailing_host_dot append_x_forwarded_port upgrade_configs",
         _HCM + "HttpConnectionManager.InternalAddressConfig": "cidr_ranges",
         _HCM + "HttpFilter": "name typed_config disabled",
         # HttpProtocolOptions and Http1ProtocolOptions serve both sides; lower_http.py has the rest
@@ -88,7 +88,12 @@ FIELDS: dict[str, frozenset[str]] = {
         + _HEADER_CHANGES,
         _ROUTE + "Route": "name match route redirect direct_response metadata"
         " typed_per_filter_config" + _HEADER_CHANGES,
-        _ROUTE + "RouteMatch": "prefix path safe_regex path_separated_prefix case_sensitive"
+        _ROUTE + "RouteMatch.ConnectMatcher": "",
+        _ROUTE + "RouteAction.UpgradeConfig": "upgrade_type enabled connect_config",
+        _ROUTE + "RouteAction.UpgradeConfig.ConnectConfig": "",
+        _HCM + "HttpConnectionManager.UpgradeConfig": "upgrade_type enabled",
+        _ROUTE + "RouteMatch": "prefix path safe_regex path_separated_prefix connect_matcher"
+        " case_sensitive"
         " headers query_parameters",
         _ROUTE + "HeaderMatcher": "name exact_match safe_regex_match range_match present_match"
         " prefix_match suffix_match contains_match string_match invert_match"
@@ -102,7 +107,7 @@ FIELDS: dict[str, frozenset[str]] = {
         _ROUTE + "RouteAction": "cluster cluster_header weighted_clusters"
         " cluster_not_found_response_code prefix_rewrite regex_rewrite host_rewrite_literal"
         " auto_host_rewrite host_rewrite_header host_rewrite_path_regex append_x_forwarded_host"
-        " timeout idle_timeout max_stream_duration priority",
+        " timeout idle_timeout max_stream_duration priority upgrade_configs",
         _ROUTE + "RouteAction.MaxStreamDuration": "max_stream_duration",
         _ROUTE + "WeightedCluster": "clusters total_weight",
         _ROUTE + "WeightedCluster.ClusterWeight": "name weight typed_per_filter_config"
