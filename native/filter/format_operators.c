@@ -104,12 +104,14 @@ static bool append_info_u32(const mb_format_segment *segment, mb_stream *stream,
     return true;
 }
 
-static bool append_protocol(const mb_format_segment *segment, mb_stream *stream, mb_text *out) {
-    (void)segment;
-    if (stream->info.protocol == NULL) {
+/* A constant, or NULL. */
+static bool append_info_c(const mb_format_segment *segment, mb_stream *stream, mb_text *out) {
+    const char *value;
+    memcpy(&value, (const char *)&stream->info + segment->op->which, sizeof(value));
+    if (value == NULL) {
         return false;
     }
-    mb_text_c(out, stream->info.protocol);
+    mb_text_c(out, value);
     return true;
 }
 
@@ -305,7 +307,8 @@ static const mb_format_operator operators[] = {
     {"QUERY_PARAM", append_query_parameter, MB_FORMAT_TEXT, 0},
     {"START_TIME", append_start_time, MB_FORMAT_TEXT, 0},
     {"EMIT_TIME", append_emit_time, MB_FORMAT_TEXT, 0},
-    {"PROTOCOL", append_protocol, MB_FORMAT_TEXT, 0},
+    {"PROTOCOL", append_info_c, MB_FORMAT_TEXT, INFO(protocol)},
+    {"UPSTREAM_PROTOCOL", append_info_c, MB_FORMAT_TEXT, INFO(upstream_protocol)},
     {"RESPONSE_CODE", append_info_u32, MB_FORMAT_NUMBER, INFO(response_code)},
     {"RESPONSE_CODE_DETAILS", append_details, MB_FORMAT_TEXT, INFO(details)},
     {"CONNECTION_TERMINATION_DETAILS", append_info_text, MB_FORMAT_TEXT, INFO(termination_details)},

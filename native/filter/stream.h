@@ -59,11 +59,12 @@ typedef struct mb_stream_info {
     uint32_t response_code; /* 0: none was sent */
     uint32_t flags;         /* MB_FLAG_* */
     uint32_t attempts;
-    const char *protocol;         /* constant */
-    mb_slice details;             /* response code details; constant or in the arena */
-    mb_slice termination_details; /* connection termination details */
-    mb_slice upstream_failure;    /* transport failure reason; constant or in the arena */
-    mb_slice cluster;             /* owned by the snapshot */
+    const char *protocol;          /* constant */
+    const char *upstream_protocol; /* constant; NULL: there was no upstream */
+    mb_slice details;              /* response code details; constant or in the arena */
+    mb_slice termination_details;  /* connection termination details */
+    mb_slice upstream_failure;     /* transport failure reason; constant or in the arena */
+    mb_slice cluster;              /* owned by the snapshot */
     mb_slice listener;
     mb_slice original_path;   /* before rewrites; empty: the path was not rewritten */
     mb_address remote;        /* trusted client address (x-forwarded-for rules) */

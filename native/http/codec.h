@@ -141,7 +141,8 @@ typedef struct mb_codec_vtable {
      * wanted (RFC 9113 8.1); it does that by itself too, so the stream is let go of at the end of
      * its response. */
     void (*reset)(mb_codec *codec, mb_codec_stream *stream, mb_reset_reason reason, mb_buffer *out);
-    /* Client: begins a stream; it may then be sent on. MB_OK, MB_EAGAIN (no room), MB_ECLOSED. */
+    /* Client: begins a stream; it may then be sent on. MB_OK, MB_EAGAIN (no room), MB_ECLOSED,
+     * MB_ENOMEM. */
     int (*begin)(mb_codec *codec, mb_codec_stream *stream);
     /* Says that no further stream will be taken: h1 adds `connection: close` to the next
      * response. h2 sends GOAWAY in two steps (RFC 9113 6.8): the first call says that the end is

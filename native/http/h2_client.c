@@ -27,7 +27,7 @@ static int begin(mb_codec *codec, mb_codec_stream *stream) {
         h2->starved = true;
         return MB_EAGAIN;
     }
-    return mb__h2_stream_new(h2, stream, 0) == NULL ? MB_EAGAIN : MB_OK;
+    return mb__h2_stream_new(h2, stream, 0) == NULL ? MB_ENOMEM : MB_OK;
 }
 
 /* RFC 9113 8.3.1, 8.5; an upgrade becomes an extended CONNECT: RFC 8441 4. Fills `pseudo`; 0: the

@@ -3,68 +3,124 @@
  */
 #include "upstream/client_internal.h"
 
-#include <errno.h>
-#include <netinet/tcp.h>
-#include <stdio.h>
+#include "upstream/connecting.h"
 
 /* -- the codec's events ----------------------------------------------------------------------- */
 
-static void on_headers(void *owner, mb_codec_stream *stream, bool end_stream) {
-    mb_client *client = owner;
-    mb_upstream_request *request = client->request;
+static mb_client_stream *of(mb_codec_stream *stream) {
+    return (mb_client_stream *)stream;
+}
 
-    (void)stream;
+static void on_headers(void *owner, mb_codec_stream *codec_stream, bool end_stream) {
+    mb_client *client = owner;
+    mb_client_stream *stream = of(codec_stream);
+    mb_upstream_request *request = stream->request;
+
     if (request != NULL) {
-        request = end_stream ? mb__client_finish(client) : request;
+        stream->answered = true;
+        mb__client_enter(stream);
+        request = end_stream ? mb__client_finish(client, stream) : request;
         request->events->on_headers(request, end_stream);
+        mb__client_leave(client, stream);
     }
 }
 
-static void on_informational(void *owner, mb_codec_stream *stream) {
+static void on_informational(void *owner, mb_codec_stream *codec_stream) {
     mb_client *client = owner;
+    mb_client_stream *stream = of(codec_stream);
 
-    (void)stream;
-    if (client->request != NULL) {
-        client->request->events->on_informational(client->request);
+    if (stream->request != NULL) {
+        stream->answered = true;
+        mb__client_enter(stream);
+        stream->request->events->on_informational(stream->request);
+        mb__client_leave(client, stream);
     }
 }
 
-static void on_body(void *owner, mb_codec_stream *stream, bool end_stream) {
+static void on_body(void *owner, mb_codec_stream *codec_stream, bool end_stream) {
     mb_client *client = owner;
-    mb_upstream_request *request = client->request;
+    mb_client_stream *stream = of(codec_stream);
+    mb_upstream_request *request = stream->request;
 
-    (void)stream;
     if (request != NULL) {
-        request = end_stream ? mb__client_finish(client) : request;
-        request->events->on_body(request, &client->body, end_stream);
+        mb__client_enter(stream);
+        request->bytes_received += client->multiplexed ? stream->body.length : 0;
+        request = end_stream ? mb__client_finish(client, stream) : request;
+        request->events->on_body(request, &stream->body, end_stream);
+        mb__client_leave(client, stream);
     }
-    if (client->body.length > 0) {
-        mb_buffer_clear(&client->body); /* nobody is left to take it */
+    if (stream->body.length > 0) {
+        mb_buffer_clear(&stream->body); /* nobody is left to take it */
     }
 }
 
-static void on_trailers(void *owner, mb_codec_stream *stream) {
+static void on_trailers(void *owner, mb_codec_stream *codec_stream) {
     mb_client *client = owner;
+    mb_client_stream *stream = of(codec_stream);
 
-    (void)stream;
-    if (client->request != NULL) {
-        mb_upstream_request *request = mb__client_finish(client);
+    if (stream->request != NULL) {
+        mb__client_enter(stream);
+        mb_upstream_request *request = mb__client_finish(client, stream);
 
         request->events->on_trailers(request);
+        mb__client_leave(client, stream);
     }
 }
 
-static void on_reset(void *owner, mb_codec_stream *stream, mb_reset_reason reason) {
-    mb_client *client = owner;
+static mb_upstream_failure failure_of(const mb_client *client, mb_reset_reason reason) {
+    switch (reason) {
+    case MB_RESET_REMOTE:
+        return client->ending ? MB_UPSTREAM_TERMINATED : MB_UPSTREAM_RESET;
+    case MB_RESET_REFUSED:
+        return MB_UPSTREAM_REFUSED;
+    case MB_RESET_PROTOCOL:
+        return MB_UPSTREAM_PROTOCOL;
+    case MB_RESET_LOCAL:
+    case MB_RESET_UNWANTED:
+        break;
+    }
+    return MB_UPSTREAM_LOCAL;
+}
 
-    (void)stream;
+static void on_reset(void *owner, mb_codec_stream *codec_stream, mb_reset_reason reason) {
+    mb_client *client = owner;
+    mb_cluster_stats *stats = &mb__client_cluster(client)->stats;
+
+    if (client->multiplexed) {
+        mb_metric_inc(reason == MB_RESET_LOCAL ? stats->upstream_rq_tx_reset
+                                               : stats->upstream_rq_rx_reset);
+        client->cut |= client->ending || reason == MB_RESET_PROTOCOL;
+        mb__client_fail(client, of(codec_stream), failure_of(client, reason));
+        return;
+    }
     client->broken = true;
     if (reason == MB_RESET_PROTOCOL) {
-        mb_metric_inc(mb__client_cluster(client)->stats.upstream_cx_protocol_error);
-        mb__client_fail(client, MB_UPSTREAM_PROTOCOL);
+        mb_metric_inc(stats->upstream_cx_protocol_error);
+        mb__client_fail(client, &client->only, MB_UPSTREAM_PROTOCOL);
     } else {
         mb__client_fail_cut(client);
     }
+}
+
+/* What waits of the stream's own body has grown too long, or has sunk again. */
+static void on_pressure(void *owner, mb_codec_stream *codec_stream, bool above) {
+    mb_client *client = owner;
+    mb_client_stream *stream = of(codec_stream);
+    mb_cluster_stats *stats = &mb__client_cluster(client)->stats;
+
+    if (stream->request != NULL) {
+        mb_metric_inc(above ? stats->upstream_flow_control_backed_up_total
+                            : stats->upstream_flow_control_drained_total);
+        stream->request->events->on_pressure(stream->request, above);
+    }
+}
+
+static void on_capacity(void *owner) {
+    ((mb_client *)owner)->full = false; /* what waits is served when the codec is off the stack */
+}
+
+static void on_ping_ack(void *owner) {
+    mb_h2_keepalive_on_ack(&((mb_client *)owner)->keepalive);
 }
 
 static void on_error(void *owner, mb_codec_stream *stream, const mb_protocol_error *error) {
@@ -77,7 +133,9 @@ static void on_error(void *owner, mb_codec_stream *stream, const mb_protocol_err
     mb_metric_inc(cluster->stats.upstream_cx_protocol_error);
     mb_worker_log(cluster->worker, MB_LOG_DEBUG, "upstream", "cluster '%.*s': %s", (int)name.len,
                   name.ptr, error->reason);
-    mb__client_fail(client, MB_UPSTREAM_PROTOCOL);
+    if (!client->multiplexed) { /* HTTP/2 has reset each of its streams */
+        mb__client_fail(client, &client->only, MB_UPSTREAM_PROTOCOL);
+    }
 }
 
 const mb_codec_events mb__client_codec_events = {.on_headers = on_headers,
@@ -85,51 +143,52 @@ const mb_codec_events mb__client_codec_events = {.on_headers = on_headers,
                                                  .on_body = on_body,
                                                  .on_trailers = on_trailers,
                                                  .on_reset = on_reset,
+                                                 .on_pressure = on_pressure,
+                                                 .on_capacity = on_capacity,
+                                                 .on_ping_ack = on_ping_ack,
                                                  .on_error = on_error};
 
-/* -- the connection's events ------------------------------------------------------------------ */
+/* -- running the codec ------------------------------------------------------------------------ */
 
-static void set_keepalive(int fd, const mb_tcp_keepalive *keepalive) {
-    const struct {
-        int option;
-        uint32_t value;
-    } options[] = {{TCP_KEEPCNT, keepalive->probes},
-                   {TCP_KEEPIDLE, keepalive->time_s},
-                   {TCP_KEEPINTVL, keepalive->interval_s}};
-    int on = 1;
-
-    /* What the system refuses stays at its own value: no reason to lose the connection. */
-    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
-        int value = (int)options[i].value;
-
-        if (value > 0) {
-            (void)setsockopt(fd, IPPROTO_TCP, options[i].option, &value, sizeof value);
+static bool is_paused(const mb_client *client) {
+    for (mb_list_node *node = mb_list_front(&client->running); node != NULL;
+         node = mb_list_next(&client->running, node)) {
+        if (MB_LIST_ENTRY(node, mb_client_stream, node)->paused) {
+            return true;
         }
     }
+    return false;
 }
 
-static void on_connected(void *owner, mb_conn *conn) {
-    mb_client *client = owner;
-    mb_cluster *cluster = mb__client_cluster(client);
+void mb__client_run_many(mb_client *client, bool ended) {
+    const mb_codec_vtable *vtable = client->codec->vtable;
+    mb_conn *conn = client->conn;
 
-    mb_metric_record(cluster->stats.upstream_cx_connect_ms,
-                     mb__client_now_us(client) - client->created_us);
-    if (cluster->settings.keepalive.enabled && conn->io.fd >= 0) {
-        set_keepalive(conn->io.fd, &cluster->settings.keepalive);
+    client->in_codec = true;
+    client->cut = false;
+    (void)vtable->receive(client->codec, &conn->in);
+    if (ended) {
+        client->draining = true;
+        client->end_owed = is_paused(client); /* the codec may keep the rest of its response */
+        if (!client->end_owed) {
+            client->ending = true;
+            vtable->receive_end(client->codec);
+            client->broken = true;
+        }
     }
-    mb_list_remove(&client->node);
-    client->pool->connecting_count--;
-    client->state = MB_CLIENT_BUSY; /* until the pool says what for */
-    client->complete = true;
-    mb__pool_client_free(client->pool, client);
+    if (vtable->flush(client->codec, &conn->out) == MB_ENOMEM) {
+        client->broken = true;
+    }
+    mb_conn_flush_later(conn);
+    client->in_codec = false;
+    mb__client_settle(client);
 }
 
-static void run_codec(mb_client *client, bool ended) {
+static void run_one(mb_client *client, bool ended) {
     client->in_codec = true;
     (void)client->codec->vtable->receive(client->codec, &client->conn->in);
-    if (ended && client->request != NULL) {
-        if (client->paused && client->conn->in.length > 0) {
+    if (ended && client->running_count > 0) {
+        if (client->only.paused && client->conn->in.length > 0) {
             client->end_owed = true; /* the rest is parsed when the client reads again */
         } else {
             client->codec->vtable->receive_end(client->codec);
@@ -148,19 +207,55 @@ static void refuse_unasked(mb_client *client) {
     mb_metric_inc(mb__client_cluster(client)->stats.upstream_cx_protocol_error);
     client->broken = true;
     client->in_codec = true;
-    mb__client_fail(client, MB_UPSTREAM_TERMINATED);
+    mb__client_fail(client, &client->only, MB_UPSTREAM_TERMINATED);
     client->in_codec = false;
     mb__client_settle(client);
+}
+
+/* -- the connection's events ------------------------------------------------------------------ */
+
+static void on_connect_failed(mb_client *client, mb_conn *conn, mb_close_reason reason) {
+    char text[MB_CONNECT_FAILURE_BYTES];
+    mb_slice transport;
+    mb_upstream_failure why =
+        mb__upstream_connect_failure(client->host, conn, reason, text, &transport);
+
+    mb_client_close(client, why != MB_UPSTREAM_CONNECT_LOCAL);
+    mb__pool_connect_failed(client->pool, why, transport);
+}
+
+static void on_connected(void *owner, mb_conn *conn) {
+    mb_client *client = owner;
+    mb_pool *pool = client->pool;
+
+    if (client->codec == NULL && mb__client_use_codec(client, false) != MB_OK) {
+        mb_client_close(client, false);
+        mb__pool_connect_failed(pool, MB_UPSTREAM_CONNECT_LOCAL, (mb_slice){"", 0});
+        return;
+    }
+    mb__upstream_count_connected(client->host, conn, client->created_us);
+    pool->connecting_count--;
+    client->complete = true;
+    mb__pool_place(pool, client, MB_CLIENT_BUSY); /* until the pool says what for */
+    if (client->multiplexed) {
+        mb__client_open_many(client);
+        mb__client_run_many(client, false);
+    } else {
+        mb__pool_offer(pool, client);
+    }
 }
 
 static void on_data(void *owner, mb_conn *conn) {
     mb_client *client = owner;
 
     (void)conn;
-    if (client->request != NULL && mb_upstream_unsent(client->request)) {
+    if (client->multiplexed) {
+        client->read_us = mb__client_now_us(client);
+        mb__client_run_many(client, client->end_owed);
+    } else if (client->running_count > 0 && mb_upstream_unsent(client->only.request)) {
         refuse_unasked(client);
     } else {
-        run_codec(client, client->end_owed);
+        run_one(client, client->end_owed);
     }
 }
 
@@ -170,8 +265,10 @@ static void on_read_end(void *owner, mb_conn *conn) {
     (void)conn;
     if (client->state == MB_CLIENT_IDLE) {
         mb__client_close_and_tell(client, true);
+    } else if (client->multiplexed) {
+        mb__client_run_many(client, true);
     } else {
-        run_codec(client, true);
+        run_one(client, true);
     }
 }
 
@@ -179,9 +276,8 @@ static void on_above_high(void *owner, mb_conn *conn) {
     mb_client *client = owner;
 
     (void)conn;
-    if (client->request != NULL) {
-        mb_metric_inc(mb__client_cluster(client)->stats.upstream_flow_control_backed_up_total);
-        client->request->events->on_pressure(client->request, true);
+    if (!client->multiplexed && client->running_count > 0) {
+        on_pressure(client, &client->only.codec, true);
     }
 }
 
@@ -189,55 +285,22 @@ static void on_below_low(void *owner, mb_conn *conn) {
     mb_client *client = owner;
 
     (void)conn;
-    if (client->request != NULL) {
-        mb_metric_inc(mb__client_cluster(client)->stats.upstream_flow_control_drained_total);
-        client->request->events->on_pressure(client->request, false);
+    if (client->multiplexed) {
+        mb__client_run_many(client, client->end_owed);
+    } else if (client->running_count > 0) {
+        on_pressure(client, &client->only.codec, false);
     }
-}
-
-/* Errors of our own machine: the host has not been asked. */
-static bool is_local(int error) {
-    switch (error) {
-    case EMFILE:
-    case ENFILE:
-    case ENOMEM:
-    case ENOBUFS:
-    case EADDRNOTAVAIL:
-    case EACCES:
-    case EPERM:
-        return true;
-    default:
-        return false;
-    }
-}
-
-static void on_connect_failed(mb_client *client, mb_close_reason reason, int error) {
-    mb_cluster_stats *stats = &mb__client_cluster(client)->stats;
-    mb_upstream_failure why =
-        is_local(error) ? MB_UPSTREAM_CONNECT_LOCAL : MB_UPSTREAM_CONNECT_FAILED;
-    char cause[128] = "", text[160];
-    int length = 0;
-
-    mb_metric_inc(stats->upstream_cx_connect_fail);
-    client->host->stats.cx_connect_fail++;
-    if (reason == MB_CLOSED_CONNECT_TIMEOUT) {
-        mb_metric_inc(stats->upstream_cx_connect_timeout);
-        why = MB_UPSTREAM_CONNECT_TIMEOUT;
-    } else if (error != 0 && strerror_r(error, cause, sizeof cause) == 0) {
-        length = snprintf(text, sizeof text, "delayed connect error: %s", cause);
-    }
-    mb_client_close(client, why != MB_UPSTREAM_CONNECT_LOCAL);
-    mb__pool_connect_failed(client->pool, why, (mb_slice){text, (size_t)length});
 }
 
 static void on_close(void *owner, mb_conn *conn, mb_close_reason reason) {
     mb_client *client = owner;
 
     if (client->state == MB_CLIENT_CONNECTING) {
-        on_connect_failed(client, reason, mb_conn_errno(conn));
+        on_connect_failed(client, conn, reason);
         return;
     }
     client->broken = true;
+    mb__client_retire(client);
     mb__client_fail_cut(client);
     mb__client_close_and_tell(client, true);
 }

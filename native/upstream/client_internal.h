@@ -1,5 +1,5 @@
 /*
- * Between client.c and client_events.c.
+ * Between client.c, client_request.c and client_events.c.
  */
 #ifndef MB_UPSTREAM_CLIENT_INTERNAL_H
 #define MB_UPSTREAM_CLIENT_INTERNAL_H
@@ -18,16 +18,39 @@ static inline uint64_t mb__client_now_us(const mb_client *client) {
     return mb_loop_now_us(mb__client_cluster(client)->worker->loop);
 }
 
-/* The request, if any, fails. */
-void mb__client_fail(mb_client *client, mb_upstream_failure why);
-/* The upstream went away or reset the stream. Cut within a response it broke the protocol (Envoy's
- * codec says the same); before its first byte it may not have seen the request at all. */
+/* -- client.c --------------------------------------------------------------------------------- */
+
+/* Makes the codec. MB_OK or MB_ENOMEM. */
+int mb__client_use_codec(mb_client *client, bool h2);
+/* Connected: the work of a codec of many streams begins. */
+void mb__client_open_many(mb_client *client);
+/* Moves it to the list of what it carries. */
+void mb__client_place(mb_client *client);
+/* The connection is at its end: nobody may take it while its requests fail. */
+void mb__client_retire(mb_client *client);
+/* After the codec ran: what becomes of the connection, now that requests may be over. */
+void mb__client_settle(mb_client *client);
+void mb__client_close_and_tell(mb_client *client, bool remote);
+
+/* -- client_request.c ------------------------------------------------------------------------- */
+
+/* The request of a stream, if any, fails. */
+void mb__client_fail(mb_client *client, mb_client_stream *stream, mb_upstream_failure why);
+/* The upstream went away. An HTTP/1 response that is cut broke the protocol (Envoy's codec says
+ * the same); before its first byte the upstream may not have seen the request at all. */
 void mb__client_fail_cut(mb_client *client);
 /* The response ended: the request is over before its owner hears of it, since the owner's memory
  * may go with that event. */
-mb_upstream_request *mb__client_finish(mb_client *client);
-/* After the codec ran: what becomes of the connection, now that its request may be over. */
-void mb__client_settle(mb_client *client);
-void mb__client_close_and_tell(mb_client *client, bool remote);
+mb_upstream_request *mb__client_finish(mb_client *client, mb_client_stream *stream);
+/* Around an event of a stream. */
+static inline void mb__client_enter(mb_client_stream *stream) {
+    stream->in_event = true;
+}
+void mb__client_leave(mb_client *client, mb_client_stream *stream);
+
+/* -- client_events.c -------------------------------------------------------------------------- */
+
+/* Lets a codec of many streams take what came and send what waits. */
+void mb__client_run_many(mb_client *client, bool ended);
 
 #endif

@@ -7,6 +7,10 @@
 #include "upstream/cluster_state.h"
 #include "upstream/strict_dns.h"
 
+/* Of HTTP/2: what of a connection's output, and of one stream's body, may wait; streams. */
+#define MB_UPSTREAM_H2_BYTES (64u * 1024u)
+#define MB_UPSTREAM_H2_STREAMS 1024u
+
 /* -- host sets -------------------------------------------------------------------------------- */
 
 static size_t hosts_bytes(uint32_t count) {
@@ -206,8 +210,33 @@ static int define_stats(mb_cluster *cluster) {
         text[sizeof head - 1 + i] = name.ptr[i] == ':' ? '_' : name.ptr[i];
     }
     text[length - 1] = '.';
-    return mb_cluster_stats_define(cluster->worker->stats, (mb_slice){text, length},
-                                   &cluster->stats);
+    int rc =
+        mb_cluster_stats_define(cluster->worker->stats, (mb_slice){text, length}, &cluster->stats);
+    if (rc != MB_OK || cluster->settings.protocol == MB_UPSTREAM_HTTP1) {
+        return rc;
+    }
+    return mb_h2_stats_define(cluster->worker->stats, (mb_slice){text, length}, &cluster->h2_stats);
+}
+
+static void publish_h2(mb_task *task) {
+    mb_cluster *cluster = MB_LIST_ENTRY(task, mb_cluster, h2_task);
+
+    mb_h2_stats_publish(&cluster->h2_stats, &cluster->h2_counters);
+}
+
+/* What HTTP/2 is told beyond the settings: bounds are the watermarks' where those are lower. */
+static void complete_h2(mb_cluster *cluster) {
+    mb_h2_options *h2 = &cluster->settings.codec.h2;
+    size_t limit = cluster->settings.buffer_limit_bytes;
+    uint32_t bytes =
+        limit > 0 && limit < MB_UPSTREAM_H2_BYTES ? (uint32_t)limit : MB_UPSTREAM_H2_BYTES;
+
+    cluster->h2_task.run = publish_h2;
+    h2->counters = &cluster->h2_counters;
+    h2->output_bytes = h2->stream_buffer_bytes = bytes;
+    if (h2->max_concurrent_streams == 0) {
+        h2->max_concurrent_streams = MB_UPSTREAM_H2_STREAMS;
+    }
 }
 
 static void init_circuit(mb_cluster *cluster) {
@@ -226,6 +255,7 @@ static void init_circuit(mb_cluster *cluster) {
 static void destroy(mb_cluster *cluster) {
     const mb_allocator *allocator = cluster->worker->allocator;
 
+    mb_loop_cancel(&cluster->h2_task);
     if (cluster->balancer != NULL) {
         cluster->balancer->vtable->free(cluster->balancer);
     }
@@ -270,6 +300,7 @@ static int start(mb_cluster *cluster) {
         return rc;
     }
     init_circuit(cluster);
+    complete_h2(cluster);
     cluster->balancer = mb_round_robin_new(cluster->worker->allocator, &cluster->worker->random);
     if (cluster->balancer == NULL) {
         return MB_ENOMEM;

@@ -4,6 +4,7 @@
 #ifndef MB_UPSTREAM_CLUSTER_STATE_H
 #define MB_UPSTREAM_CLUSTER_STATE_H
 
+#include "http/h2_stats.h"
 #include "upstream/balancer.h"
 #include "upstream/circuit.h"
 #include "upstream/cluster.h"
@@ -23,6 +24,9 @@ struct mb_cluster {
     mb_balancer *balancer;
     mb_circuit circuit;
     mb_cluster_stats stats;
+    mb_h2_counters h2_counters; /* of all its connections */
+    mb_h2_stats h2_stats;       /* where they are published, at the end of a turn */
+    mb_task h2_task;
     struct mb_strict_dns *dns; /* NULL: STATIC */
 };
 
@@ -30,6 +34,11 @@ static inline void mb__cluster_hold(mb_cluster *cluster) {
     cluster->holds++;
 }
 void mb__cluster_release(mb_cluster *cluster);
+
+/* A codec of HTTP/2 may have counted something. */
+static inline void mb__cluster_h2_changed(mb_cluster *cluster) {
+    mb_loop_defer(cluster->worker->loop, MB_PHASE_NOTIFY, &cluster->h2_task);
+}
 
 /* Replaces the host set. Hosts of the same address stay the same object; a repeated address counts
  * once. The others drain. MB_OK; 1: nothing changed; MB_ENOMEM: the old set stays. */

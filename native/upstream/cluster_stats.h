@@ -3,8 +3,9 @@
  * the cluster is made, so that counting is one addition; only the counters of single status codes
  * are made when a code is first seen.
  *
- * Histograms are in microseconds. Ours beyond Envoy's: `upstream_rq_retry_race`, requests sent
- * again because a pooled connection was closed under them.
+ * Histograms are in microseconds. Ours beyond Envoy's: requests sent again because a pooled
+ * connection was closed under them (`upstream_rq_retry_race`), or because an HTTP/2 upstream has
+ * not processed them (`upstream_rq_retry_refused`).
  */
 #ifndef MB_UPSTREAM_CLUSTER_STATS_H
 #define MB_UPSTREAM_CLUSTER_STATS_H
@@ -16,11 +17,13 @@
     X(COUNTER, upstream_cx_total) \
     X(GAUGE, upstream_cx_active) \
     X(COUNTER, upstream_cx_http1_total) \
+    X(COUNTER, upstream_cx_http2_total) \
     X(COUNTER, upstream_cx_connect_fail) \
     X(COUNTER, upstream_cx_connect_timeout) \
     X(COUNTER, upstream_cx_idle_timeout) \
     X(COUNTER, upstream_cx_overflow) \
     X(COUNTER, upstream_cx_max_requests) \
+    X(COUNTER, upstream_cx_close_notify) \
     X(COUNTER, upstream_cx_max_duration_reached) \
     X(COUNTER, upstream_cx_protocol_error) \
     X(COUNTER, upstream_cx_destroy) \
@@ -48,6 +51,7 @@
     X(COUNTER, upstream_rq_retry_success) \
     X(COUNTER, upstream_rq_retry_overflow) \
     X(COUNTER, upstream_rq_retry_race) \
+    X(COUNTER, upstream_rq_retry_refused) \
     X(COUNTER, upstream_rq_completed) \
     X(COUNTER, upstream_rq_1xx) \
     X(COUNTER, upstream_rq_2xx) \

@@ -17,7 +17,7 @@ mb_upstream_host *mb_host_new(mb_cluster *cluster, const mb_host_spec *spec) {
     host->cluster = cluster;
     host->address = spec->address;
     host->hostname = spec->hostname;
-    mb_pool_init(&host->pool, host);
+    mb_pool_init(&host->pool, host, cluster->settings.protocol);
     mb__cluster_hold(cluster);
     return host;
 }

@@ -3,7 +3,7 @@
  */
 #include "upstream/pool.h"
 
-#include "upstream/client.h"
+#include "upstream/client_internal.h"
 #include "upstream/cluster_state.h"
 
 static const mb_slice nothing = {"", 0};
@@ -12,10 +12,16 @@ static mb_cluster *cluster_of(const mb_pool *pool) {
     return pool->host->cluster;
 }
 
-/* -- idle connections ------------------------------------------------------------------------- */
+/* -- where connections stand ------------------------------------------------------------------ */
+
+static mb_client *first_of(const mb_pool *pool, mb_client_state state) {
+    mb_list_node *node = mb_list_front(&pool->clients[state]);
+
+    return node == NULL ? NULL : MB_LIST_ENTRY(node, mb_client, node);
+}
 
 static mb_client *oldest_idle(const mb_pool *pool) {
-    mb_list_node *node = mb_list_back(&pool->idle);
+    mb_list_node *node = mb_list_back(&pool->clients[MB_CLIENT_IDLE]);
 
     return node == NULL ? NULL : MB_LIST_ENTRY(node, mb_client, node);
 }
@@ -50,17 +56,30 @@ static void on_idle_timer(mb_timer *timer) {
     arm_idle_timer(pool);
 }
 
-static mb_client *take_idle(mb_pool *pool) {
-    mb_list_node *node;
+void mb__pool_place(mb_pool *pool, mb_client *client, mb_client_state state) {
+    mb_list_remove(&client->node);
+    client->state = state;
+    if (state == MB_CLIENT_BUSY) {
+        mb_list_push_back(&pool->clients[state], &client->node);
+        return;
+    }
+    mb_list_push_front(&pool->clients[state], &client->node);
+    if (state == MB_CLIENT_IDLE) {
+        client->idle_since_us = mb_loop_now_us(cluster_of(pool)->worker->loop);
+        arm_idle_timer(pool);
+    }
+}
 
-    while ((node = mb_list_front(&pool->idle)) != NULL) {
-        mb_client *client = MB_LIST_ENTRY(node, mb_client, node);
+/* The connection that is to take the next request. NULL: none has room. */
+static mb_client *pick(mb_pool *pool) {
+    mb_client *client;
 
+    while ((client = first_of(pool, MB_CLIENT_READY)) != NULL ||
+           (client = first_of(pool, MB_CLIENT_IDLE)) != NULL) {
         if (mb_client_usable(client)) {
-            mb_list_remove(node);
-            return client;
+            return client->full ? NULL : client;
         }
-        mb_client_close(client, false);
+        mb_client_drain(client);
     }
     return NULL;
 }
@@ -124,18 +143,27 @@ static bool may_connect(mb_pool *pool) {
         return true;
     }
     mb_metric_inc(cluster->stats.upstream_cx_overflow);
-    if (!mb_list_is_empty(&pool->idle)) {
+    if (oldest_idle(pool) != NULL) {
         /* Only a request that wants a new connection waits beside idle ones. */
         mb_client_close(oldest_idle(pool), false);
         return true;
     }
-    return mb_list_is_empty(&pool->busy) && mb_list_is_empty(&pool->connecting);
+    return first_of(pool, MB_CLIENT_BUSY) == NULL && first_of(pool, MB_CLIENT_READY) == NULL &&
+           first_of(pool, MB_CLIENT_CONNECTING) == NULL;
 }
 
-/* A connection under way for every request that waits, as far as the limits go. */
+/* An HTTP/2 connection without any stream beside requests that wait: the upstream allows none at
+ * present (SETTINGS_MAX_CONCURRENT_STREAMS 0). More connections would be told the same. */
+static bool is_stalled(const mb_pool *pool) {
+    const mb_client *client = first_of(pool, MB_CLIENT_IDLE);
+
+    return client != NULL && client->full;
+}
+
+/* Connections under way for every request that waits, as far as the limits go. */
 static void connect_more(mb_pool *pool) {
-    while (pool->pending_count > pool->connecting_count) {
-        if (!may_connect(pool)) {
+    while (pool->pending_count > (uint64_t)pool->connecting_count * pool->streams_guess) {
+        if (is_stalled(pool) || !may_connect(pool)) {
             return;
         }
         if (mb_client_new(pool) == NULL) {
@@ -164,34 +192,62 @@ void mb__request_fail(mb_upstream_request *request, mb_upstream_failure why, mb_
     mb_host_unref(host);
 }
 
-static bool take_running(mb_pool *pool, mb_upstream_request *request) {
+/* Has the request run on the client. MB_OK: it does, or has failed; MB_EAGAIN, MB_ECLOSED: not
+ * here, nothing was changed. */
+static int start(mb_pool *pool, mb_client *client, mb_upstream_request *request) {
     mb_cluster *cluster = cluster_of(pool);
+    bool overflow = mb_breaker_is_open(&cluster->circuit.requests);
+    int rc = overflow ? MB_OK : mb_client_begin(client, request);
 
-    if (mb_breaker_take(&cluster->circuit.requests)) {
-        return true;
+    if (rc == MB_EAGAIN || rc == MB_ECLOSED) {
+        return rc;
     }
-    mb_metric_inc(cluster->stats.upstream_rq_active_overflow);
-    mb__request_fail(request, MB_UPSTREAM_OVERFLOW, nothing);
-    return false;
+    if (request->state == MB_REQUEST_WAITING) {
+        dequeue(pool, request);
+    }
+    if (overflow) {
+        mb_metric_inc(cluster->stats.upstream_rq_active_overflow);
+        mb__request_fail(request, MB_UPSTREAM_OVERFLOW, nothing);
+    } else if (rc != MB_OK) {
+        mb__request_fail(request, MB_UPSTREAM_LOCAL, nothing);
+    } else {
+        mb_breaker_force(&cluster->circuit.requests);
+        mb_client_start(client, request);
+    }
+    return MB_OK;
 }
 
-void mb__pool_client_free(mb_pool *pool, mb_client *client) {
-    mb_upstream_request *request;
+/* The client had no room after all: so many streams is what the upstream allows. */
+static void note_full(mb_pool *pool, mb_client *client) {
+    if (client->running_count > 0) {
+        pool->streams_guess = client->running_count;
+    }
+    mb__client_place(client);
+}
 
-    while ((request = next_pending(pool)) != NULL) {
-        if (take_running(pool, request)) {
-            mb_client_attach(client, request);
-            return;
+void mb__pool_offer(mb_pool *pool, mb_client *client) {
+    mb_list_node *node;
+
+    while (mb_client_has_room(client) && (node = mb_list_front(&pool->pending)) != NULL) {
+        int rc = start(pool, client, MB_LIST_ENTRY(node, mb_upstream_request, node));
+
+        if (rc == MB_ECLOSED) {
+            client->draining = true;
+        } else if (rc == MB_EAGAIN) {
+            note_full(pool, client);
         }
     }
-    if (pool->draining) {
-        mb_client_close(client, false);
+    if (client->state == MB_CLIENT_CLOSED) {
         return;
     }
-    client->state = MB_CLIENT_IDLE;
-    client->idle_since_us = mb_loop_now_us(cluster_of(pool)->worker->loop);
-    mb_list_push_front(&pool->idle, &client->node);
-    arm_idle_timer(pool);
+    if (client->running_count == 0 && (pool->draining || client->draining)) {
+        mb__client_close_and_tell(client, false);
+        return;
+    }
+    mb__client_place(client);
+    if (client->multiplexed && pool->pending_count > 0) {
+        connect_more(pool);
+    }
 }
 
 static void wait_for_connection(mb_pool *pool, mb_upstream_request *request) {
@@ -211,10 +267,10 @@ void mb_upstream_cancel(mb_upstream_request *request) {
 
     switch (request->state) {
     case MB_REQUEST_RUNNING:
-        mb_client_cancel(request->client);
+        mb_client_cancel(request->client, request);
         return;
     case MB_REQUEST_WAITING:
-        dequeue(&host->pool, request);
+        dequeue(request->pool, request);
         mb_metric_inc(host->cluster->stats.upstream_rq_cancelled);
         break;
     case MB_REQUEST_EJECTED:
@@ -228,39 +284,52 @@ void mb_upstream_cancel(mb_upstream_request *request) {
     mb_host_unref(host);
 }
 
+void mb_pool_request(mb_pool *pool, mb_upstream_request *request) {
+    bool fresh = request->fresh && !pool->many; /* none of those was idle for long, most often */
+    mb_client *client;
+
+    request->pool = pool;
+    request->host = mb_host_ref(pool->host);
+    while (!fresh && (client = pick(pool)) != NULL) {
+        int rc = start(pool, client, request);
+
+        if (rc == MB_OK) {
+            return;
+        }
+        if (rc == MB_ECLOSED) {
+            mb_client_drain(client);
+        } else {
+            note_full(pool, client);
+        }
+    }
+    wait_for_connection(pool, request);
+}
+
+/* -- life ------------------------------------------------------------------------------------- */
+
 void mb_pool_drain(mb_pool *pool) {
     mb_client *client;
 
     pool->draining = true;
-    while ((client = oldest_idle(pool)) != NULL) {
-        mb_client_close(client, false);
+    while ((client = first_of(pool, MB_CLIENT_IDLE)) != NULL ||
+           (client = first_of(pool, MB_CLIENT_READY)) != NULL) {
+        mb_client_drain(client);
     }
 }
 
-void mb_pool_init(mb_pool *pool, mb_upstream_host *host) {
-    *pool = (mb_pool){.host = host};
-    mb_list_init(&pool->idle);
-    mb_list_init(&pool->busy);
-    mb_list_init(&pool->connecting);
+void mb_pool_init(mb_pool *pool, mb_upstream_host *host, mb_upstream_protocol protocol) {
+    *pool = (mb_pool){.host = host, .protocol = protocol, .streams_guess = 1};
+    for (size_t i = 0; i < MB_CLIENT_CLOSED; i++) {
+        mb_list_init(&pool->clients[i]);
+    }
     mb_list_init(&pool->pending);
     pool->idle_timer.on_expire = on_idle_timer;
+    pool->many = protocol == MB_UPSTREAM_HTTP2;
+    if (pool->many) {
+        pool->streams_guess = host->cluster->settings.codec.h2.max_concurrent_streams;
+    }
 }
 
 void mb_pool_fini(mb_pool *pool) {
     mb_loop_disarm(&pool->idle_timer);
-}
-
-void mb_pool_request(mb_pool *pool, mb_upstream_request *request) {
-    mb_client *client = request->fresh ? NULL : take_idle(pool);
-
-    request->host = mb_host_ref(pool->host);
-    if (client == NULL) {
-        wait_for_connection(pool, request);
-    } else if (mb_breaker_is_open(&cluster_of(pool)->circuit.requests)) {
-        mb__pool_client_free(pool, client);
-        (void)take_running(pool, request);
-    } else {
-        (void)take_running(pool, request);
-        mb_client_attach(client, request);
-    }
 }

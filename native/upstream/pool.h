@@ -1,14 +1,16 @@
 /*
  * Pool: the connections to one host, and the requests that wait for one.
  *
- * A request takes the connection that was used last (its caches are warm, and the others age out),
- * else it waits in order of arrival while a connection is made for it; whichever becomes free
- * first, the new one or one in use, takes the oldest request. Circuit breakers of the cluster bound
- * connections, waiting requests and running requests; a pool without any connection may always
- * make one, or its requests would wait for ever.
+ * A request takes a connection that carries others already and has room (HTTP/2), else the idle one
+ * that was used last (its caches are warm, and the others age out), else it waits in order of
+ * arrival while a connection is made for it; whichever becomes free first, the new one or one in
+ * use, takes the oldest request. How many requests a new connection will take is known of HTTP/1
+ * (1) and guessed of HTTP/2: what the cluster allows, then what the upstream was seen to allow.
+ * Circuit breakers of the cluster bound connections, waiting requests and running requests; a pool
+ * without any connection may always make one, or its requests would wait for ever.
  *
  * The interface knows streams, not connections: ask for one, then either `on_ready` or
- * `on_failure`. So a connection that carries many streams (HTTP/2) changes nothing above.
+ * `on_failure`.
  *
  * Worker only. Source: Envoy, "Connection pooling".
  */
@@ -20,7 +22,9 @@
 #include "http/codec.h"
 #include "upstream/cluster.h"
 
+typedef struct mb_pool mb_pool;
 typedef struct mb_client mb_client; /* client.h */
+typedef struct mb_client_stream mb_client_stream;
 typedef struct mb_upstream_request mb_upstream_request;
 
 /* Why a request ended without the end of a response. */
@@ -50,7 +54,8 @@ typedef struct mb_upstream_events {
     void (*on_informational)(mb_upstream_request *request);
     void (*on_body)(mb_upstream_request *request, mb_buffer *data, bool end_stream);
     void (*on_trailers)(mb_upstream_request *request);
-    /* The connection's output is above (at the low mark again) its high watermark. */
+    /* What waits to be sent is above (at the low mark again) its high watermark: the connection's
+     * output, of HTTP/2 the stream's own. */
     void (*on_pressure)(mb_upstream_request *request, bool above);
 } mb_upstream_events;
 
@@ -73,27 +78,40 @@ struct mb_upstream_request {
     /* The pool's; to be read by the owner. */
     mb_request_state state;
     mb_upstream_host *host; /* one reference while it waits or runs; valid in the last callback */
-    mb_client *client;      /* while it runs */
-    bool reused;            /* the connection has served others before */
-    bool sent;              /* when over: a byte of it was written to the socket */
-    bool received;          /* when over: a byte of a response was read */
-    uint64_t bytes_sent, bytes_received; /* when over: on the wire, as far as known */
+    mb_pool *pool;          /* while it waits or runs */
+    mb_client *client;      /* while it runs; `stream` too */
+    mb_client_stream *stream;
+    bool reused;      /* the connection has served others before */
+    bool multiplexed; /* it carries others at the same time */
+    bool sent;        /* when over: a byte of it was written to the socket */
+    bool received;    /* when over: a byte of a response was read */
+    /* When over: on the wire, as far as known. On a connection of many streams: of the bodies. */
+    uint64_t bytes_sent, bytes_received;
     uint64_t sent_base, received_base;
     mb_list_node node; /* while it waits */
 };
 
-typedef struct mb_pool {
-    mb_upstream_host *host; /* that it is a part of */
-    mb_list idle;           /* most recently used first */
-    mb_list busy;
-    mb_list connecting;
-    mb_list pending; /* requests, oldest first */
-    uint32_t connecting_count, pending_count;
-    mb_timer idle_timer; /* for the oldest idle connection, armed lazily */
-    bool draining;       /* keeps no connection idle */
-} mb_pool;
+typedef enum mb_client_state {
+    MB_CLIENT_CONNECTING,
+    MB_CLIENT_IDLE,
+    MB_CLIENT_READY,
+    MB_CLIENT_BUSY,
+    MB_CLIENT_CLOSED
+} mb_client_state;
 
-void mb_pool_init(mb_pool *pool, mb_upstream_host *host);
+struct mb_pool {
+    mb_upstream_host *host;            /* that it is a part of */
+    mb_upstream_protocol protocol;     /* HTTP1, HTTP2 or AUTO */
+    mb_list clients[MB_CLIENT_CLOSED]; /* by state; idle and ready: most recently used first */
+    mb_list pending;                   /* requests, oldest first */
+    uint32_t connecting_count, pending_count;
+    uint32_t streams_guess; /* that a new connection will carry; >= 1 */
+    mb_timer idle_timer;    /* for the oldest idle connection, armed lazily */
+    bool many;              /* its connections carry many streams, as far as known */
+    bool draining;          /* keeps no connection idle */
+};
+
+void mb_pool_init(mb_pool *pool, mb_upstream_host *host, mb_upstream_protocol protocol);
 /* Nothing is in it any more. */
 void mb_pool_fini(mb_pool *pool);
 
@@ -114,13 +132,18 @@ void mb_upstream_pause(mb_upstream_request *request, bool paused);
 bool mb_upstream_unsent(const mb_upstream_request *request);
 /* Our end of the connection. NULL when there is none. */
 const mb_address *mb_upstream_local(const mb_upstream_request *request);
+/* "HTTP/1.1" or "HTTP/2", constant. NULL when there is no connection. */
+const char *mb_upstream_protocol_name(const mb_upstream_request *request);
 
 /* -- between pool.c and client.c -------------------------------------------------------------- */
 
 /* A client did not connect and is closed: all that waits fails with it. */
 void mb__pool_connect_failed(mb_pool *pool, mb_upstream_failure why, mb_slice transport);
-/* The client, in none of the lists, can take a request. */
-void mb__pool_client_free(mb_pool *pool, mb_client *client);
+/* The client may have room: requests that wait take it; then it goes where it belongs, or is closed
+ * when it is to go and carries nothing. */
+void mb__pool_offer(mb_pool *pool, mb_client *client);
+/* Moves the client to the list of a state. */
+void mb__pool_place(mb_pool *pool, mb_client *client, mb_client_state state);
 /* A client is closed: requests that wait may need another connection. */
 void mb__pool_client_gone(mb_pool *pool);
 /* The last callback of a request. Drops its reference on the host. */

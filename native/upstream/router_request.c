@@ -1,10 +1,15 @@
 /*
- * Sending a request, and sending it again when a pooled connection was closed under it.
+ * Sending a request, and sending it again where that can do no harm.
  *
  * The race: an upstream closes a connection that it found idle, while our next request is on the
- * way. The request is made again once, on a new connection, when that can do no harm: no byte of
- * it was written to the socket, or it has no body and a method that may be repeated (RFC 9110
- * 9.2.2). So a POST that left is never sent twice.
+ * way. The request is made again once, on a new connection, if no byte of it was written to the
+ * socket, or it has no body and a method that may be repeated (RFC 9110 9.2.2). So a POST that left
+ * is never sent twice. It counts against the cluster's retries.
+ *
+ * The refusal: an HTTP/2 upstream says that it has not processed a stream (REFUSED_STREAM, GOAWAY;
+ * RFC 9113 8.7). Such a request may be sent again whatever it is, as long as its body is still at
+ * hand. It takes the place of an attempt that did not happen, so it counts against nothing; but an
+ * upstream that refuses all the time gets it only a few times.
  */
 #include "upstream/router_state.h"
 
@@ -53,10 +58,13 @@ static int share(mb_buffer *to, const mb_buffer *from) {
 }
 
 static void remember(mb_router_state *state, const mb_buffer *data) {
-    if (state->replay_lost || !state->request.reused || state->retried || data->length == 0) {
+    const mb_upstream_request *request = &state->request;
+    bool race = request->reused && !state->retried;
+
+    if (state->replay_lost || data->length == 0 || !(race || request->multiplexed)) {
         return;
     }
-    if (!mb_upstream_unsent(&state->request) ||
+    if ((!request->multiplexed && !mb_upstream_unsent(request)) ||
         state->replay.length + data->length > MB_ROUTER_REPLAY_BYTES_MAX ||
         share(&state->replay, data) != MB_OK) {
         lose_replay(state);
@@ -77,8 +85,13 @@ static bool may_be_repeated(mb_slice method) {
 bool mb__router_may_retry(const mb_router_state *state, mb_upstream_failure why) {
     const mb_upstream_request *request = &state->request;
 
-    if (why != MB_UPSTREAM_TERMINATED || !request->reused || state->retried ||
-        state->response_started) {
+    if (state->response_started) {
+        return false;
+    }
+    if (why == MB_UPSTREAM_REFUSED) {
+        return !state->replay_lost && state->refusals < MB_ROUTER_REFUSALS_MAX;
+    }
+    if (why != MB_UPSTREAM_TERMINATED || !request->reused || state->retried) {
         return false;
     }
     if (!request->sent) {
@@ -89,13 +102,19 @@ bool mb__router_may_retry(const mb_router_state *state, mb_upstream_failure why)
                mb_headers_pseudo(&state->stream->headers[MB_REQUEST], MB_PSEUDO_METHOD));
 }
 
-void mb__router_retry(mb_router_state *state) {
+void mb__router_retry(mb_router_state *state, mb_upstream_failure why) {
     mb_cluster_stats *stats = &state->cluster->stats;
 
-    state->retried = state->retry_held = true;
+    state->again = true;
     state->above = false;
     mb_metric_inc(stats->upstream_rq_retry);
-    mb_metric_inc(stats->upstream_rq_retry_race);
+    if (why == MB_UPSTREAM_REFUSED) {
+        state->refusals++;
+        mb_metric_inc(stats->upstream_rq_retry_refused);
+    } else {
+        state->retried = state->retry_held = true;
+        mb_metric_inc(stats->upstream_rq_retry_race);
+    }
     /* A request that waits has its body in `body`; nothing is in there while it runs. */
     if (mb_buffer_move(&state->body, &state->replay) != MB_OK) {
         mb__router_reply_failure(state, MB_UPSTREAM_LOCAL, (mb_slice){"", 0});
@@ -145,7 +164,7 @@ static int rewrite_host(mb_router_state *state) {
     if (rc != MB_OK) {
         return rc;
     }
-    if (state->retried) { /* x-forwarded-host is there already */
+    if (state->again) { /* x-forwarded-host is there already */
         if (hostname.len > 0) {
             mb_headers_set_pseudo(&stream->headers[MB_REQUEST], MB_PSEUDO_AUTHORITY, hostname);
         }
@@ -161,6 +180,7 @@ static void note_upstream(mb_router_state *state) {
     info->upstream_start_us = mb_loop_now_us(state->stream->worker->loop);
     info->upstream_remote = state->request.host->address;
     info->upstream_local = *mb_upstream_local(&state->request);
+    info->upstream_protocol = mb_upstream_protocol_name(&state->request);
 }
 
 static void send_all(mb_router_state *state) {

@@ -49,7 +49,7 @@ static void on_headers(mb_upstream_request *request, bool end_stream) {
     stream->info.details = MB_SLICE_LIT("via_upstream");
     stream->info.response_code = mb_http_status(&stream->headers[MB_RESPONSE]);
     mb_cluster_stats_count_status(stats, mb_http_status(&stream->headers[MB_RESPONSE]));
-    if (state->retried) {
+    if (state->again) {
         mb_metric_inc(stats->upstream_rq_retry_success);
     }
     if (decorate(state) != MB_OK) {
@@ -99,12 +99,12 @@ static void on_failure(mb_upstream_request *request, mb_upstream_failure why, mb
     bool retry = mb__router_may_retry(state, why);
 
     mb_stream_enter(stream);
-    if (retry && !mb_breaker_take(&state->cluster->circuit.retries)) {
+    if (retry && why != MB_UPSTREAM_REFUSED && !mb_breaker_take(&state->cluster->circuit.retries)) {
         mb_metric_inc(state->cluster->stats.upstream_rq_retry_overflow);
         retry = false;
     }
     if (retry) {
-        mb__router_retry(state);
+        mb__router_retry(state, why);
     } else {
         mb__router_reply_failure(state, why, transport);
     }

@@ -11,9 +11,10 @@
 #include "upstream/cluster_state.h"
 #include "upstream/router.h"
 
-/* Body that was queued on a pooled connection but may not have left; more is not kept for a second
- * attempt. */
+/* Body that was sent but may have to be sent again; more is not kept for a second attempt. */
 #define MB_ROUTER_REPLAY_BYTES_MAX (64u * 1024u)
+/* How often a request is sent again that the upstream has refused to process. */
+#define MB_ROUTER_REFUSALS_MAX 3
 
 typedef struct mb_router_state {
     mb_upstream_request request; /* first: a request is its state */
@@ -26,14 +27,16 @@ typedef struct mb_router_state {
     uint64_t timeout_us;      /* 0: none */
     uint64_t complete_us;     /* when the request's end reached the router; 0: not yet */
     mb_buffer body;           /* request body that waits for a connection */
-    mb_buffer replay;         /* a second reference to what was sent on a pooled connection */
+    mb_buffer replay;         /* a second reference to what was sent */
     bool replay_lost;         /* too much was sent, or it has left */
     bool has_body;            /* a byte of body came */
     bool ended;               /* the request is complete */
     bool trailers;            /* and ended with trailers */
     bool above;               /* the connection's output is above its high watermark */
     bool paused;              /* the request's source was told to stop */
-    bool retried, retry_held; /* the second attempt; it counts in the circuit breaker */
+    bool again;               /* not the first attempt */
+    bool retried, retry_held; /* the second attempt of a race; it counts in the circuit breaker */
+    uint32_t refusals;        /* attempts made again after MB_UPSTREAM_REFUSED */
     bool response_started;
     bool over;
 } mb_router_state;
@@ -55,7 +58,7 @@ void mb__router_send_trailers(mb_router_state *state);
 void mb__router_update_pause(mb_router_state *state);
 /* True when the attempt that just failed may be made again: see there. */
 bool mb__router_may_retry(const mb_router_state *state, mb_upstream_failure why);
-void mb__router_retry(mb_router_state *state);
+void mb__router_retry(mb_router_state *state, mb_upstream_failure why);
 
 /* router_response.c */
 extern const mb_upstream_events mb__router_events;
