@@ -75,6 +75,9 @@ typedef struct mb_chain_source {
 void mb__config_chain(mb_builder *builder, const mb_doc *filters, mb_hcm_config *hcm,
                       mb_chain_source *source);
 
+/* The network filters of a filter chain, before its terminal. */
+void mb__config_network_chain(mb_builder *builder, const mb_doc *filters, mb_network_chain *out);
+
 /* -- override_config.c: what routes change about it ------------------------------------------ */
 
 /* A level of the route configuration: table, virtual host, route or weighted cluster. */
@@ -96,6 +99,9 @@ mb_route_table *mb__config_routes(mb_builder *builder, const mb_doc *doc,
 void mb__config_action(mb_builder *builder, const mb_doc *doc, const mb_chain_source *source,
                        const mb_config_level *level, mb_route *route);
 void mb__config_hcm(mb_builder *builder, const mb_doc *doc, mb_hcm_config *out);
+void mb__config_access_logs(mb_builder *builder, const mb_doc *doc, mb_access_log_config **out,
+                            uint32_t *count);
+void mb__config_tcp(mb_builder *builder, const mb_doc *doc, mb_tcp_config *out);
 void mb__config_listeners(mb_builder *builder, const mb_doc *doc);
 /* Makes clusters, or takes over those of the previous snapshot, unless a fault was found so far. */
 void mb__config_clusters(mb_builder *builder, const mb_doc *doc);

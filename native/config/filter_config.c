@@ -101,6 +101,16 @@ static void release_entry(void *entry) {
     mb_chain_entry_release(entry);
 }
 
+static void refuse_filter(mb_builder *builder, const mb_doc *doc, const filter_parts *filter,
+                          const mb_filter_args *args, int result) {
+    if (result == MB_ENOMEM) {
+        builder->reader.status = MB_ENOMEM;
+        return;
+    }
+    mb_slice why = args->error.len > 0 ? args->error : mb_slice_from_c(mb_strerror(result));
+    mb_doc_fault(doc, "%.*s: %.*s", MB_TEXT_ARG(filter->filter), MB_TEXT_ARG(why));
+}
+
 static bool make_entry(mb_builder *builder, const mb_doc *doc, const filter_parts *filter,
                        mb_chain_entry *entry) {
     mb_release *owned = mb__release_new(builder);
@@ -115,13 +125,10 @@ static bool make_entry(mb_builder *builder, const mb_doc *doc, const filter_part
         .config = filter->config.value,
     };
     int result = mb_chain_entry_configure(module, &args, entry);
-    if (result == MB_ENOMEM) {
-        builder->reader.status = MB_ENOMEM;
-    } else if (result != MB_OK) {
-        mb_slice why = args.error.len > 0 ? args.error : mb_slice_from_c(mb_strerror(result));
-        mb_doc_fault(doc, "%.*s: %.*s", MB_TEXT_ARG(filter->filter), MB_TEXT_ARG(why));
-    } else {
+    if (result == MB_OK) {
         mb__release_own(builder, owned, release_entry, entry);
+    } else {
+        refuse_filter(builder, doc, filter, &args, result);
     }
     return result == MB_OK;
 }
@@ -203,5 +210,59 @@ void mb__config_chain(mb_builder *builder, const mb_doc *filters, mb_hcm_config 
     }
     if (!has_router && filters->value.ptr != NULL) {
         mb_doc_fault(filters, "the last filter must be the router");
+    }
+}
+
+/* -- network filters ------------------------------------------------------------------------- */
+
+static void release_network_entry(void *entry) {
+    mb_network_entry_release(entry);
+}
+
+static bool make_network_entry(mb_builder *builder, const mb_doc *doc, const filter_parts *filter,
+                               mb_network_entry *entry) {
+    mb_release *owned = mb__release_new(builder);
+    mb_module_ref *module = find_module(builder, doc, filter->module);
+    if (owned == NULL || module == NULL) {
+        return false;
+    }
+    mb_filter_args args = {
+        .worker = builder->worker,
+        .filter_name = filter->filter,
+        .name = mb_slice_from_c(filter->name),
+        .config = filter->config.value,
+    };
+    int result = mb_network_entry_configure(module, &args, entry);
+    if (result == MB_OK) {
+        mb__release_own(builder, owned, release_network_entry, entry);
+    } else {
+        refuse_filter(builder, doc, filter, &args, result);
+    }
+    return result == MB_OK;
+}
+
+void mb__config_network_chain(mb_builder *builder, const mb_doc *filters, mb_network_chain *out) {
+    mb_doc_items items;
+    mb_doc item;
+    if (filters->value.ptr == NULL) {
+        return; /* there are none */
+    }
+    out->entries = mb_doc_array(filters, &items, sizeof(*out->entries));
+    if (items.count > FILTERS_MAX) {
+        mb_doc_fault(filters, "has more than %u filters", FILTERS_MAX);
+        return;
+    }
+    while (mb_doc_next(&items, &item)) {
+        filter_parts found = {0};
+        mb_network_entry *entry = &out->entries[out->count];
+        read_filter(&item, &found);
+        entry->name = found.name;
+        if (found.filter.len == 0 || found.name[0] == '\0' || found.config.value.ptr == NULL ||
+            !make_network_entry(builder, &item, &found, entry)) {
+            continue; /* and that was reported */
+        }
+        entry->state_offset = out->state_bytes;
+        out->state_bytes += (entry->hooks->state_bytes + STATE_ALIGN - 1) & ~(STATE_ALIGN - 1);
+        out->count++;
     }
 }

@@ -125,7 +125,8 @@ static const mb_doc_field log_fields[] = {
     MB_DOC_FIELD("format", NODE, log_parts, format),
 };
 
-static void read_logs(mb_builder *builder, const mb_doc *doc, mb_hcm_config *out) {
+void mb__config_access_logs(mb_builder *builder, const mb_doc *doc, mb_access_log_config **out,
+                            uint32_t *count) {
     mb_doc_items items;
     mb_doc item;
     mb_access_log_config *logs = mb_doc_array(doc, &items, sizeof(*logs));
@@ -138,8 +139,8 @@ static void read_logs(mb_builder *builder, const mb_doc *doc, mb_hcm_config *out
         found.log.format = mb__config_format(builder, &found.format);
         logs[item.index] = found.log;
     }
-    out->access_logs = logs;
-    out->access_log_count = items.count;
+    *out = logs;
+    *count = items.count;
 }
 
 typedef struct range_parts {
@@ -235,6 +236,6 @@ void mb__config_hcm(mb_builder *builder, const mb_doc *doc, mb_hcm_config *out) 
     out->routes = mb__config_routes(builder, &found.route_config, &source);
     out->upgrades = mb__config_upgrades(&found.upgrades, &out->upgrade_count);
     out->codec.tunnels = has_upgrades(out);
-    read_logs(builder, &found.access_logs, out);
+    mb__config_access_logs(builder, &found.access_logs, &out->access_logs, &out->access_log_count);
     read_ranges(&found.internal_cidr_ranges, out);
 }

@@ -6,21 +6,38 @@
 
 typedef struct chain_parts {
     mb_filter_chain_config chain;
-    mb_doc hcm;
+    mb_doc network_filters, hcm, tcp_proxy;
 } chain_parts;
 
 static const mb_doc_field chain_fields[] = {
     MB_DOC_FIELD("name", TEXT, chain_parts, chain.name),
+    MB_DOC_FIELD("network_filters", NODE, chain_parts, network_filters),
     MB_DOC_FIELD("hcm", NODE, chain_parts, hcm),
+    MB_DOC_FIELD("tcp_proxy", NODE, chain_parts, tcp_proxy),
 };
+
+static void read_hcm(mb_builder *builder, const mb_doc *doc, mb_filter_chain_config *chain) {
+    mb_hcm_config *hcm = mb_doc_alloc(&builder->reader, 1, sizeof(*hcm));
+    if (hcm != NULL) { /* read in place: its chain holds addresses of parts of it */
+        chain->hcm = hcm;
+        mb__config_hcm(builder, doc, hcm);
+    }
+}
 
 static void read_chain(mb_builder *builder, const mb_doc *doc, mb_filter_chain_config *out) {
     chain_parts found = {0};
     MB_DOC_READ(doc, chain_fields, &found);
-    mb_hcm_config *hcm = mb_doc_alloc(&builder->reader, 1, sizeof(*hcm));
-    if (hcm != NULL) { /* read in place: its chain holds addresses of parts of it */
-        found.chain.hcm = hcm;
-        mb__config_hcm(builder, &found.hcm, hcm);
+    mb__config_network_chain(builder, &found.network_filters, &found.chain.network);
+    bool has_hcm = !mb_doc_is_nil(&found.hcm);
+    if (has_hcm == !mb_doc_is_nil(&found.tcp_proxy)) {
+        mb_doc_fault(doc, "must have one of hcm and tcp_proxy");
+    } else if (has_hcm) {
+        read_hcm(builder, &found.hcm, &found.chain);
+    } else {
+        found.chain.tcp = mb_doc_alloc(&builder->reader, 1, sizeof(*found.chain.tcp));
+        if (found.chain.tcp != NULL) {
+            mb__config_tcp(builder, &found.tcp_proxy, found.chain.tcp);
+        }
     }
     *out = found.chain;
 }

@@ -10,7 +10,8 @@
 #define MB_CONFIG_SNAPSHOT_H
 
 #include "base/map.h"
-#include "config/hcm_config.h"
+#include "config/tcp_config.h"
+#include "filter/network_chain.h"
 #include "net/listener.h"
 
 typedef struct mb_snapshot mb_snapshot;
@@ -18,8 +19,11 @@ struct mb_release; /* snapshot.c: what needs more than its memory freed */
 
 /* One of a listener's filter chains: what becomes of the connections that it gets. */
 typedef struct mb_filter_chain_config {
-    mb_slice name; /* may be empty */
+    mb_slice name;            /* may be empty */
+    mb_network_chain network; /* network filters, in front of the terminal */
+    /* The terminal: one of them is not NULL. */
     mb_hcm_config *hcm;
+    mb_tcp_config *tcp;
 } mb_filter_chain_config;
 
 typedef struct mb_listener_config {

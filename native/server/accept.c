@@ -4,6 +4,7 @@
  */
 #include "server/downstream.h"
 #include "server/http_conn.h"
+#include "server/tcp_proxy.h"
 #include <unistd.h>
 
 static void refuse(mb_ingress *ingress, int fd) {
@@ -28,7 +29,9 @@ void mb_accept_socket(mb_ingress *ingress, int fd, const mb_address *remote) {
         mb_listener_release(ingress->listener);
         return;
     }
-    if (mb_http_conn_start(ingress, chain, &accepted) < 0) {
+    int rc = chain->tcp != NULL ? mb_tcp_conn_start(ingress, chain, &accepted)
+                                : mb_http_conn_start(ingress, chain, &accepted);
+    if (rc < 0) {
         mb_listener_release(ingress->listener);
     }
 }

@@ -3,6 +3,7 @@
  */
 #include "server/downstream.h"
 
+#include "base/slice.h"
 #include "server/server_internal.h"
 
 void mb_downstream_begin(mb_downstream *self, const mb_downstream_ops *ops, mb_ingress *ingress,
@@ -17,6 +18,30 @@ void mb_downstream_begin(mb_downstream *self, const mb_downstream_ops *ops, mb_i
     mb_list_push_back(&ingress->downstreams, &self->node);
     mb_metric_inc(ingress->metrics.cx_total);
     mb_metric_add(ingress->metrics.cx_active, 1);
+}
+
+static void release_snapshot(void *snapshot) {
+    mb_snapshot_unref(snapshot);
+}
+
+int mb_downstream_filter(mb_downstream *self) {
+    const mb_ingress *ingress = self->ingress;
+    if (self->chain->network.count == 0) {
+        return MB_OK;
+    }
+    const mb_connection_options options = {
+        .chain = &self->chain->network,
+        .id = self->id,
+        .listener = mb_slice_from_c(ingress->config->name),
+        .limit_bytes = ingress->config->buffer_limit_bytes,
+        .keeper = mb_snapshot_ref(self->snapshot),
+        .release = release_snapshot,
+    };
+    if (mb_connection_new(ingress->worker, self->conn, &options) == NULL) {
+        mb_snapshot_unref(self->snapshot);
+        return MB_ENOMEM;
+    }
+    return MB_OK;
 }
 
 void mb_downstream_end(mb_downstream *self) {

@@ -44,6 +44,8 @@ typedef struct mb_accepted {
 /* Enters the list; `self->conn` may still be NULL. */
 void mb_downstream_begin(mb_downstream *self, const mb_downstream_ops *ops, mb_ingress *ingress,
                          const mb_filter_chain_config *chain);
+/* Puts the chain's network filters into `self->conn`, where it has some. MB_OK or MB_ENOMEM. */
+int mb_downstream_filter(mb_downstream *self);
 /* Leaves it; the connection is closed. May free the ingress. */
 void mb_downstream_end(mb_downstream *self);
 

@@ -540,6 +540,10 @@ int mb_http_conn_start(mb_ingress *ingress, const mb_filter_chain_config *chain,
     const mb_hcm_timeouts *timeouts = &chain->hcm->timeouts;
     arm(hc, &hc->idle_timer, timeouts->idle_us);
     arm(hc, &hc->duration_timer, timeouts->max_connection_duration_us);
+    if (mb_downstream_filter(&hc->base) < 0) {
+        close_now(&hc->base);
+        return MB_OK;
+    }
     if (mb_conn_is_open(hc->base.conn)) {
         mb__http_codec_find(hc);
     }

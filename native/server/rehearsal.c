@@ -318,11 +318,14 @@ int mb_rehearsal_new(mb_server *server, mb_slice request, mb_slice response, mb_
     if (server->snapshot == NULL || server->snapshot->listener_count == 0) {
         return MB_EPHASE;
     }
+    const mb_hcm_config *hcm = mb_listener_config_chain(&server->snapshot->listeners[0], 0)->hcm;
+    if (hcm == NULL) {
+        return MB_EPHASE;
+    }
     mb_rehearsal *self = mb_zalloc(server->allocator, sizeof(*self));
     if (self == NULL) {
         return MB_ENOMEM;
     }
-    const mb_hcm_config *hcm = mb_listener_config_chain(&server->snapshot->listeners[0], 0)->hcm;
     mb_slab_pool *slabs = server->worker.slabs;
     self->server = server;
     self->snapshot = mb_snapshot_ref(server->snapshot);

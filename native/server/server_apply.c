@@ -49,13 +49,18 @@ static mb_ingress *find_ingress(mb_server *server, const mb_listener_config *con
     return NULL;
 }
 
-static int open_logs_of(mb_server *server, const mb_hcm_config *hcm, mb_text *faults) {
-    for (uint32_t i = 0; hcm != NULL && i < hcm->access_log_count; i++) {
-        const mb_access_log_config *log = &hcm->access_logs[i];
+static int open_logs_of(mb_server *server, const mb_filter_chain_config *chain, mb_text *faults) {
+    const char *terminal = chain->tcp != NULL ? "tcp_proxy" : "hcm";
+    const mb_access_log_config *logs =
+        chain->tcp != NULL ? chain->tcp->access_logs : chain->hcm->access_logs;
+    uint32_t count =
+        chain->tcp != NULL ? chain->tcp->access_log_count : chain->hcm->access_log_count;
+    for (uint32_t i = 0; i < count; i++) {
+        const mb_access_log_config *log = &logs[i];
         int error;
         if (mb_log_files_open(&server->logs, log->sink, log->path, &error) == NULL) {
-            mb_text_format(faults, ".hcm.access_logs[%u].path: cannot open %s: %s\n", i, log->path,
-                           strerror(error));
+            mb_text_format(faults, ".%s.access_logs[%u].path: cannot open %s: %s\n", terminal, i,
+                           log->path, strerror(error));
             return MB_ECONFIG;
         }
     }
@@ -69,7 +74,7 @@ static int open_logs(mb_server *server, const mb_snapshot *snapshot, mb_text *fa
             mb_text where;
             mb_text_init(&where, server->allocator, MAX_FAULT_BYTES);
             const mb_filter_chain_config *chain = mb_listener_config_chain(listener, j);
-            int rc = open_logs_of(server, chain->hcm, &where);
+            int rc = open_logs_of(server, chain, &where);
             if (rc < 0 && chain == listener->default_chain) {
                 mb_text_format(faults, "listeners[%u].default_filter_chain%.*s", i,
                                MB_TEXT_ARG(mb_text_view(&where)));
