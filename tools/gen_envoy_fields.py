@@ -17,6 +17,7 @@ import importlib
 import importlib.metadata
 import pkgutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,9 @@ def build() -> dict[str, Any]:
     messages: dict[str, Any] = {}
     enums: dict[str, Any] = {}
     for name, supported in support.FIELDS.items():
+        if name in support.NEWER:
+            messages[name] = {"fields": support.NEWER[name]}
+            continue
         descriptor = pool.FindMessageTypeByName(name)
         missing = supported - set(descriptor.fields_by_name)
         if missing:
@@ -160,11 +164,11 @@ def build() -> dict[str, Any]:
         "xds_protos": importlib.metadata.version("xds-protos"),
         "messages": messages,
         "enums": enums,
-        "types": extension_types(),
+        "types": extension_types(support.NEWER),
     }
 
 
-def extension_types() -> dict[str, list[str]]:
+def extension_types(newer: Iterable[str]) -> dict[str, list[str]]:
     """Package -> messages that can stand in an Any: tells Envoy's types from misspelt ones."""
     symbol_database = importlib.import_module("google.protobuf.symbol_database")
     found: dict[str, list[str]] = {}
@@ -173,6 +177,10 @@ def extension_types() -> dict[str, list[str]]:
         outer = message.containing_type is None
         if outer and package.startswith(("envoy.extensions.", "envoy.config.", "xds.type.")):
             found.setdefault(package, []).append(message.name)
+    for name in newer:
+        package, _, message_name = name.rpartition(".")
+        if message_name not in found.setdefault(package, []):
+            found[package].append(message_name)
     return {package: sorted(names) for package, names in sorted(found.items())}
 
 

@@ -19,6 +19,7 @@ from moebridge.config import HttpFilter
 from moebridge.config.lower_native import NATIVE_FILTERS
 from moebridge.errors import ConfigError, Error, Fault
 from moebridge.filter_load import FilterLoader, installed
+from moebridge.network_filter import NetworkFilter
 from moebridge.proxy import Proxy, plan_config
 
 __all__ = ["filters", "missing", "run", "validate", "version"]
@@ -33,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
     def say_addresses() -> None:
         for name, address in proxy.addresses.items():
-            sys.stderr.write(f"listening {name} http://{address}\n")
+            sys.stderr.write(f"listening {name} {plan.scheme(name)}://{address}\n")
         sys.stderr.flush()
 
     proxy.run(on_start=say_addresses)
@@ -58,13 +59,27 @@ def _plan(args: argparse.Namespace) -> Plan:
     for name, value in (("--listen", args.listen), ("--upstream", args.upstream)):
         if value is None:
             raise Error(f"run: {name} is missing; or give a file with -c")
-    chain = configuration.unique_names([_spec(spec) for spec in args.filters])
+    loader = FilterLoader((Path.cwd(),))
+    http: list[HttpFilter] = []
+    network: list[HttpFilter] = []
+    for item in (_spec(spec) for spec in args.filters):
+        (network if _is_network(loader, item) else http).append(item)
+    http, network = configuration.unique_names(http), configuration.unique_names(network)
     try:
-        model = configuration.build_simple(args.listen, args.upstream, chain)
+        model = configuration.build_simple(args.listen, args.upstream, http, network)
     except ConfigError as error:
         raise ConfigError([(f"--{fault.path}", fault.message) for fault in error.faults]) from None
-    targets = [item.filter for item in chain]
-    return Plan(model, paths=CommandPaths(targets), loader=FilterLoader((Path.cwd(),)))
+    paths = CommandPaths([item.filter for item in http], [item.filter for item in network])
+    return Plan(model, paths=paths, loader=loader)
+
+
+def _is_network(loader: FilterLoader, item: HttpFilter) -> bool:
+    if item.module != "python":
+        return False
+    try:
+        return issubclass(loader.find(item.filter), NetworkFilter)
+    except ConfigError:
+        return False  # the plan says what is wrong with it
 
 
 def _spec(spec: str) -> HttpFilter:

@@ -7,7 +7,7 @@ made again from the numbers.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 __all__ = ["ChainPath", "CommandPaths", "EnvoyPaths", "ObjectPaths", "Paths"]
@@ -17,8 +17,10 @@ __all__ = ["ChainPath", "CommandPaths", "EnvoyPaths", "ObjectPaths", "Paths"]
 ChainPath = tuple[int, str]
 
 _LISTENER = re.compile(
-    r"listeners\[(\d+)\](?:\.(filter_chains\[\d+\]|default_filter_chain)(\.hcm\b)?)?"
+    r"listeners\[(\d+)\](?:\.(filter_chains\[\d+\]|default_filter_chain)"
+    r"(?:(\.hcm\b)|(\.tcp_proxy\b)|\.network_filters\[(\d+)\])?)?"
 )
+_NETWORK_MODULE = ".DynamicModuleNetworkFilter"
 
 
 class Paths:
@@ -31,6 +33,18 @@ class Paths:
     def filter_config(self, at: ChainPath, index: int) -> str:
         """The configuration of a filter of the chain."""
         return f"{self.manager(at)}.http_filters[{index}].typed_config.filter_config.value"
+
+    def network_name(self, at: ChainPath, index: int) -> str:
+        """The name of the class of a network filter."""
+        return f"{self.network(at, index)}.typed_config.filter_name"
+
+    def network_config(self, at: ChainPath, index: int) -> str:
+        """The configuration of a network filter."""
+        return f"{self.network(at, index)}.typed_config.filter_config.value"
+
+    def network(self, at: ChainPath, index: int) -> str:
+        """A network filter in front of the terminal."""
+        return f"listeners[{at[0]}].{at[1]}.network_filters[{index}]"
 
     def manager(self, at: ChainPath) -> str:
         """A filter chain's connection manager."""
@@ -53,56 +67,108 @@ class EnvoyPaths(Paths):
 
     def manager(self, at: ChainPath) -> str:
         """The connection manager: the network filter that has http_filters."""
+        for i, item in enumerate(self._filters(at)):
+            if _dig(item, "typed_config", "http_filters") is not None:
+                return f"{self._chain(at)}.filters[{i}].typed_config"
+        return f"{self._chain(at)}.filters[0].typed_config"
+
+    def network(self, at: ChainPath, index: int) -> str:
+        """The filters of modules count, not connection_limit."""
+        for i, item in enumerate(self._filters(at)):
+            if str(_dig(item, "typed_config", "@type")).endswith(_NETWORK_MODULE):
+                index -= 1
+            if index < 0:
+                return f"{self._chain(at)}.filters[{i}]"
+        return f"{self._chain(at)}.filters"
+
+    def _chain(self, at: ChainPath) -> str:
+        return f"static_resources.listeners[{at[0]}].{at[1]}"
+
+    def _filters(self, at: ChainPath) -> list[Any]:
         listener, chain = at
-        path = f"static_resources.listeners[{listener}].{chain}"
         name, _, number = chain.removesuffix("]").partition("[")
         steps = (name, int(number)) if number else (name,)
         found = _dig(self._document, "static_resources", "listeners", listener, *steps, "filters")
-        for i, item in enumerate(found if isinstance(found, list) else []):
-            if _dig(item, "typed_config", "http_filters") is not None:
-                return f"{path}.filters[{i}].typed_config"
-        return f"{path}.filters[0].typed_config"
+        return found if isinstance(found, list) else []
 
     def core(self, path: str) -> str:
         """The core knows listeners, their chains and clusters, and their names of the model."""
         match = _LISTENER.match(path)
         if match is None:
             return f"static_resources.{path}" if path.startswith("clusters[") else path
-        if match[3] is None:
+        if match[2] is None:
             return f"static_resources.{path}"
-        return self.manager((int(match[1]), match[2])) + path[match.end() :]
+        at, rest = (int(match[1]), match[2]), path[match.end() :]
+        if match[3] is not None:
+            return self.manager(at) + rest
+        if match[4] is not None:
+            last = max(len(self._filters(at)) - 1, 0)
+            return f"{self._chain(at)}.filters[{last}].typed_config{rest}"
+        if match[5] is not None:
+            return f"{self.network(at, int(match[5]))}{rest}"
+        return f"static_resources.{path}"
+
+
+_CHAIN_ITEM = re.compile(r"(?:hcm\.(http)|(network))_filters\[(\d+)\]")
 
 
 class ObjectPaths(Paths):
-    """Arguments of `mb.Proxy(...)`."""
+    """Arguments of `mb.Proxy(...)`.
+
+    Args:
+        http: where each filter of the HTTP chain stands in `filters`.
+        network: where each network filter stands there.
+    """
+
+    def __init__(self, http: Sequence[int], network: Sequence[int]) -> None:
+        self._at = {"http": http, "network": network}
+
+    def item(self, kind: str, index: int) -> str:
+        """An item of `filters`; the router is none."""
+        places = self._at[kind]
+        return f"filters[{places[index] if index < len(places) else index}]"
 
     def filter_name(self, at: ChainPath, index: int) -> str:  # noqa: ARG002
         """An item of `filters`."""
-        return f"filters[{index}]"
+        return self.item("http", index)
+
+    def network_name(self, at: ChainPath, index: int) -> str:  # noqa: ARG002
+        """An item of `filters`."""
+        return self.item("network", index)
 
     def core(self, path: str) -> str:
         """The one listener's address is `listen`; a filter is an item of `filters`."""
-        path = path.removeprefix("listeners[0].").removeprefix("filter_chains[0].hcm.")
-        return "listen" if path == "address" else path.removeprefix("http_")
+        path = path.removeprefix("listeners[0].").removeprefix("filter_chains[0].")
+        if (match := _CHAIN_ITEM.match(path)) is not None:
+            return self.item(match[1] or match[2], int(match[3])) + path[match.end() :]
+        path = path.removeprefix("hcm.").removeprefix("tcp_proxy.")
+        return "listen" if path == "address" else path
 
 
 class CommandPaths(ObjectPaths):
     """Arguments of `moebridge run`.
 
     Args:
-        targets: what was named with --filter, in order.
+        http: the filters of the HTTP chain that were named with --filter, in order.
+        network: the network filters.
     """
 
-    def __init__(self, targets: list[str]) -> None:
-        self._targets = targets
+    def __init__(self, http: Sequence[str], network: Sequence[str]) -> None:
+        super().__init__((), ())
+        self._targets = {"http": http, "network": network}
 
-    def filter_name(self, at: ChainPath, index: int) -> str:  # noqa: ARG002
+    def item(self, kind: str, index: int) -> str:
         """The argument with its name."""
-        return f"--filter {self._targets[index]}"
+        targets = self._targets[kind]
+        return f"--filter {targets[index]}" if index < len(targets) else "--filter"
 
-    def filter_config(self, at: ChainPath, index: int) -> str:  # noqa: ARG002
+    def filter_config(self, at: ChainPath, index: int) -> str:
         """The argument with its name."""
-        return f"--filter {self._targets[index]}"
+        return self.filter_name(at, index)
+
+    def network_config(self, at: ChainPath, index: int) -> str:
+        """The argument with its name."""
+        return self.network_name(at, index)
 
     def core(self, path: str) -> str:
         """As arguments."""

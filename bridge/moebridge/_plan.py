@@ -8,7 +8,7 @@ the worker's. In its model a filter's configuration is a `Made`, written as the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -22,15 +22,16 @@ from moebridge.errors import ConfigError, Fault, FilterError
 from moebridge.filter import HttpFilter
 from moebridge.filter_base import Filter
 from moebridge.filter_load import FilterLoader, in_one_line
+from moebridge.network_filter import NetworkFilter
 
 if TYPE_CHECKING:
     from moebridge._checker import Checker
     from moebridge._dispatch import Place
     from moebridge._server import Server
 
-__all__ = ["ChainItem", "Plan", "chain_of"]
+__all__ = ["Chain", "ChainItem", "Plan", "chain_of"]
 
-ChainItem = HttpFilter | NativeFilter
+ChainItem = HttpFilter | NetworkFilter | NativeFilter
 Overrides = dict[str, PerFilter]
 Owner = TypeVar("Owner", bound=msgspec.Struct)
 
@@ -45,6 +46,19 @@ class Made:
         self.options = options
         self.path = path
         self.place: Place | None = None
+
+
+class Chain(NamedTuple):
+    """The filters of the object form, of the one filter chain."""
+
+    #: Places of the model, and their objects.
+    http: list[model.HttpFilter]
+    network: list[model.HttpFilter]
+    http_objects: list[ChainItem]
+    network_objects: list[ChainItem]
+    #: Where each stands in the list that was given.
+    http_at: list[int]
+    network_at: list[int]
 
 
 class Plan:
@@ -68,7 +82,7 @@ class Plan:
         paths: Paths,
         file: str = "",
         loader: FilterLoader | None = None,
-        objects: Sequence[ChainItem] | None = None,
+        objects: Chain | None = None,
     ) -> None:
         self.file = file
         self._paths = paths
@@ -84,9 +98,21 @@ class Plan:
 
     @property
     def drain_s(self) -> float:
-        """The longest that streams may take to end: the listeners' drain_timeout."""
+        """The longest that streams may take to end: the listeners' drain_timeout.
+
+        TCP connections have none of their own; they get HTTP's default.
+        """
+        chains = [chain for item in self._config.listeners for chain in item.chains]
         times = [hcm.timeouts.drain_ms for hcm in self._managers()]
+        times += [model.Timeouts().drain_ms for chain in chains if chain.tcp_proxy is not None]
         return max(times, default=0) / 1000
+
+    def scheme(self, listener: str) -> str:
+        """What a listener speaks, for its address as a URL: "http" or "tcp"."""
+        for item in self._config.listeners:
+            if item.name == listener and all(chain.hcm is None for chain in item.chains):
+                return "tcp"
+        return "http"
 
     # -- making objects --------------------------------------------------------------------------
 
@@ -95,7 +121,7 @@ class Plan:
         return [chain.hcm for chain in chains if chain.hcm is not None]
 
     def _listener(
-        self, listener: model.Listener, index: int, objects: Sequence[ChainItem] | None
+        self, listener: model.Listener, index: int, objects: Chain | None
     ) -> model.Listener:
         chains = [
             self._filter_chain(item, (index, f"filter_chains[{number}]"), objects)
@@ -107,13 +133,33 @@ class Plan:
         return msgspec.structs.replace(listener, filter_chains=chains, default_filter_chain=default)
 
     def _filter_chain(
-        self, chain: model.FilterChain, at: ChainPath, objects: Sequence[ChainItem] | None
+        self, chain: model.FilterChain, at: ChainPath, objects: Chain | None
     ) -> model.FilterChain:
+        network = [
+            self._filter(
+                item,
+                self._paths.network_name(at, place),
+                self._paths.network_config(at, place),
+                objects.network_objects[place] if objects is not None else None,
+                NetworkFilter,
+            )
+            for place, item in enumerate(chain.network_filters)
+        ]
+        chain = msgspec.structs.replace(chain, network_filters=network)
         hcm = chain.hcm
         if hcm is None:
             return chain
         filters = [
-            self._filter(item, at, place, objects) for place, item in enumerate(hcm.http_filters)
+            self._filter(
+                item,
+                self._paths.filter_name(at, place),
+                self._paths.filter_config(at, place),
+                objects.http_objects[place]
+                if objects is not None and place < len(objects.http_objects)
+                else None,
+                HttpFilter,
+            )
+            for place, item in enumerate(hcm.http_filters)
         ]
         by_name = {item.name: item for item in hcm.http_filters}
         path = f"{self._paths.manager(at)}.route_config"
@@ -124,20 +170,20 @@ class Plan:
     def _filter(
         self,
         item: model.HttpFilter,
-        at: ChainPath,
-        index: int,
-        objects: Sequence[ChainItem] | None,
+        name_path: str,
+        config_path: str,
+        given: ChainItem | None,
+        kind: type[Filter],
     ) -> model.HttpFilter:
         if item.module != "python":
             return item
-        name_path = self._paths.filter_name(at, index)
-        if objects is not None:
-            made = objects[index]
-            assert isinstance(made, HttpFilter)
-            config: Made | None = self._note(made, item.options, name_path)
+        if given is not None:
+            assert isinstance(given, kind)
+            config: Made | None = self._note(given, item.options, name_path)
         else:
-            config_path = self._paths.filter_config(at, index)
-            config = self._make(item.filter, item.config, item.options, name_path, config_path)
+            config = self._make(
+                item.filter, item.config, item.options, name_path, config_path, kind
+            )
         return msgspec.structs.replace(item, config=config)
 
     def _make(
@@ -147,6 +193,7 @@ class Plan:
         options: model.FilterOptions,
         name_path: str,
         config_path: str,
+        kind: type[Filter] = HttpFilter,
     ) -> Made | None:
         if config is not None and not isinstance(config, Mapping):
             self._faults.append(Fault(config_path, "a Python filter's configuration is an object"))
@@ -157,6 +204,11 @@ class Plan:
             )
         except ConfigError as error:
             self._faults += error.faults
+            return None
+        if not isinstance(made, kind):
+            article = "a network filter" if kind is HttpFilter else "an HTTP filter"
+            what = f"{type(made).__name__} is {article}: here stands {kind.__name__}s"
+            self._faults.append(Fault(name_path, what))
             return None
         return self._note(made, options, name_path)
 
@@ -276,6 +328,8 @@ class Plan:
     def counts(self) -> tuple[int, int, int]:
         """Numbers of listeners, clusters and filters (routers are none)."""
         places = sum(len(hcm.http_filters) - 1 for hcm in self._managers())
+        chains = [chain for item in self._config.listeners for chain in item.chains]
+        places += sum(len(chain.network_filters) for chain in chains)
         return len(self._config.listeners), len(self._config.clusters), places
 
     def located(self, error: ConfigError) -> ConfigError:
@@ -301,27 +355,32 @@ def _number(made: object) -> int:
 _encoder = msgspec.msgpack.Encoder(enc_hook=_number)
 
 
-def chain_of(objects: Sequence[ChainItem]) -> list[model.HttpFilter]:
+def chain_of(objects: Sequence[ChainItem]) -> Chain:
     """The model's chain of the object form, without the router.
 
     Raises:
         ConfigError: something in the list is no filter.
     """
-    chain: list[model.HttpFilter] = []
+    chain = Chain([], [], [], [], [], [])
     faults: list[Fault] = []
     for index, item in enumerate(objects):
         if isinstance(item, NativeFilter):
-            chain.append(item.model)
-        elif isinstance(item, HttpFilter):
+            place, of_network = item.model, item.network
+        elif isinstance(item, Filter):
             name = type(item).__name__
             options = item._options or model.FilterOptions(name=name)
-            chain.append(
-                model.HttpFilter(name=options.name, module="python", filter=name, options=options)
+            place = model.HttpFilter(
+                name=options.name, module="python", filter=name, options=options
             )
+            of_network = isinstance(item, NetworkFilter)
         else:
             what = f"the class {item.__name__}" if isinstance(item, type) else repr(item)[:80]
             hint = ": make an object of it" if isinstance(item, type) else ""
             faults.append(Fault(f"filters[{index}]", f"{what} is no filter object{hint}"))
+            continue
+        (chain.network if of_network else chain.http).append(place)
+        (chain.network_objects if of_network else chain.http_objects).append(item)
+        (chain.network_at if of_network else chain.http_at).append(index)
     if faults:
         raise ConfigError(faults)
-    return unique_names(chain)
+    return chain._replace(http=unique_names(chain.http), network=unique_names(chain.network))

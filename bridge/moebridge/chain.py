@@ -26,15 +26,24 @@ class NativeFilter:
         config: its configuration; for `basic_auth` and `header_mutation` Envoy's message.
         library: a shared library with the filter ABI, a path or a name that the loader finds;
             None = built in.
+        network: a filter of connections instead of HTTP streams.
 
     Raises:
         ConfigError: no such built-in filter, or its configuration is wrong.
     """
 
     def __init__(
-        self, name: str, config: Mapping[str, Any] | None = None, *, library: str | None = None
+        self,
+        name: str,
+        config: Mapping[str, Any] | None = None,
+        *,
+        library: str | None = None,
+        network: bool = False,
     ) -> None:
+        if network and library is None:
+            raise ConfigError(f"NativeFilter({name!r}): no network filter is built in")
         self._place = native_filter(name, config, library=library)
+        self.network = network
         self._options: FilterOptions | None = None
 
     def __repr__(self) -> str:

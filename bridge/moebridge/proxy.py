@@ -43,7 +43,8 @@ class Proxy:
         listen: `IP:PORT`; port 0 takes a free one, see `addresses`.
         upstream: `HOST:PORT`, or several.
         filters: objects of filters, in the order in which requests meet them. An object serves
-            one proxy.
+            one proxy. Network filters stand in front of HTTP; where there are no others, the proxy
+            is one of TCP.
         **options: `SimpleOptions`: timeouts in seconds, limits, the access log.
 
     Raises:
@@ -94,9 +95,11 @@ class Proxy:
         self._error: BaseException | None = None
 
     def _plan_objects(self, filters: Sequence[ChainItem], simple: dict[str, Any]) -> Plan:
-        objects = list(filters)
-        model = configuration.build_simple(filters=chain_of(objects), **simple)
-        return Plan(model, paths=ObjectPaths(), objects=objects)
+        chain = chain_of(list(filters))
+        model = configuration.build_simple(
+            filters=chain.http, network_filters=chain.network, **simple
+        )
+        return Plan(model, paths=ObjectPaths(chain.http_at, chain.network_at), objects=chain)
 
     def __repr__(self) -> str:
         return f"<Proxy, {self._state}, {self.addresses}>"

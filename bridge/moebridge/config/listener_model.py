@@ -7,7 +7,8 @@ safe bounds from docs/defaults.md.
 
 from __future__ import annotations
 
-from moebridge.config.hcm_model import Hcm
+from moebridge.config.hcm_model import Hcm, HttpFilter
+from moebridge.config.tcp_model import TcpProxy
 from moebridge.config.value_model import Value
 
 __all__ = ["FilterChain", "Listener"]
@@ -18,8 +19,11 @@ class FilterChain(Value, frozen=True, kw_only=True):
 
     # "" = not given.
     name: str = ""
-    # The terminal.
+    # Network filters in front of the terminal, in order; `disabled` means nothing here.
+    network_filters: list[HttpFilter] = []
+    # The terminal: one of them.
     hcm: Hcm | None = None
+    tcp_proxy: TcpProxy | None = None
 
 
 class Listener(Value, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from moebridge.config.faults import Path, nearest, quoted
@@ -13,7 +14,7 @@ from moebridge.config.model import FilterOptions, HttpFilter
 from moebridge.config.proto_json import Node
 from moebridge.config.route_model import PerFilter
 
-__all__ = ["http_filters", "per_filter"]
+__all__ = ["http_filters", "module_filter", "per_filter"]
 
 _HTTP = "envoy.extensions.filters.http."
 _ROUTER = _HTTP + "router.v3.Router"
@@ -75,15 +76,30 @@ def _http_filter(ctx: Context, name: str, config: Node, disabled: bool) -> HttpF
             disabled=disabled,
             options=options,
         )
+    return module_filter(ctx, name, config, built_in=NATIVE_FILTERS, disabled=disabled)
+
+
+def module_filter(
+    ctx: Context, name: str, config: Node, *, built_in: Collection[str], disabled: bool = False
+) -> HttpFilter:
+    """A filter of a module, of streams or of connections.
+
+    Args:
+        ctx: what is known of the configuration.
+        name: its name in the chain.
+        config: DynamicModuleFilter or DynamicModuleNetworkFilter.
+        built_in: the filters of that kind that the core has.
+        disabled: it is switched off where nothing else is said.
+    """
     module = _module(ctx, config)
     filter_name = config.get("filter_name", "")
     if not filter_name and "filter_name" not in config.bad:
         ctx.fault(config.at("filter_name"), "is required: which filter of the module")
     value, options = _filter_config(ctx, config, module, name)
     if module == "native" and filter_name:
-        if filter_name not in NATIVE_FILTERS:
-            hint = nearest(filter_name, NATIVE_FILTERS)
-            known = ", ".join(NATIVE_FILTERS)
+        if filter_name not in built_in:
+            hint = nearest(filter_name, built_in)
+            known = ", ".join(built_in) or "none of this kind"
             ctx.fault(
                 config.at("filter_name"),
                 f"no built-in filter {quoted(filter_name)}{hint}; there are {known}",

@@ -6,8 +6,9 @@ from moebridge.config.faults import Faults, Path, quoted
 from moebridge.config.lower_address import is_ip
 from moebridge.config.lower_cluster import buffer_limit, clusters, plain_transport
 from moebridge.config.lower_hcm import hcm
+from moebridge.config.lower_network import network_filter, tcp_proxy
 from moebridge.config.lower_values import Context
-from moebridge.config.model import Config, FilterChain, Hcm, Listener
+from moebridge.config.model import Config, FilterChain, Hcm, HttpFilter, Listener, TcpProxy
 from moebridge.config.proto_json import NOT_YET, Node
 
 __all__ = ["BACKLOG", "MAX_CONNECTIONS", "bootstrap"]
@@ -17,7 +18,10 @@ MAX_CONNECTIONS = 10_000
 #: listen(2); the system caps it.
 BACKLOG = 4096
 
-_HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_NETWORK = "envoy.extensions.filters.network."
+_HCM = _NETWORK + "http_connection_manager.v3.HttpConnectionManager"
+_TCP = _NETWORK + "tcp_proxy.v3.TcpProxy"
+_LIMIT = _NETWORK + "connection_limit.v3.ConnectionLimit"
 
 
 def bootstrap(faults: Faults, node: Node) -> Config:
@@ -95,29 +99,38 @@ def _chains(ctx: Context, node: Node) -> tuple[list[FilterChain], FilterChain | 
 
 
 def _chain(ctx: Context, chain: Node, limits: list[Node]) -> FilterChain:
-    """connection_limit at will, which is noted in `limits`, then the terminal."""
+    """Network filters at will, connection_limit among them (noted in `limits`); the terminal."""
     plain_transport(ctx, chain)
-    filters = chain.nodes("filters")
-    if not filters and "filters" not in chain.bad:
+    nodes = chain.nodes("filters")
+    if not nodes and "filters" not in chain.bad:
         ctx.fault(chain.at("filters"), "is required")
     manager: Hcm | None = None
-    for i, network_filter in enumerate(filters):
-        config = network_filter.get("typed_config")
+    tcp: TcpProxy | None = None
+    filters: list[HttpFilter] = []
+    for i, node in enumerate(nodes):
+        config = node.get("typed_config")
         if config is None:
-            if "typed_config" not in network_filter.bad:
-                ctx.fault(network_filter.at("typed_config"), "is required")
+            if "typed_config" not in node.bad:
+                ctx.fault(node.at("typed_config"), "is required")
             continue
-        is_last = i == len(filters) - 1
-        if config.type == _HCM:
-            manager = hcm(ctx, config)
+        is_last = i == len(nodes) - 1
+        if config.type in (_HCM, _TCP):
             if not is_last:
-                ctx.fault(
-                    network_filter.path, "the HTTP connection manager must be the last filter"
-                )
-        else:
+                what = "HTTP connection manager" if config.type == _HCM else "TCP proxy"
+                ctx.fault(node.path, f"the {what} must be the last filter")
+            if config.type == _HCM:
+                manager = hcm(ctx, config)
+            else:
+                tcp = tcp_proxy(ctx, config)
+            continue
+        if is_last:
+            ctx.fault(
+                node.path, "the last filter must be the HTTP connection manager or the TCP proxy"
+            )
+        if config.type == _LIMIT:
             limits.append(config)
-            if is_last:
-                ctx.fault(
-                    network_filter.path, "the last filter must be the HTTP connection manager"
-                )
-    return FilterChain(name=chain.get("name", ""), hcm=manager)
+        else:
+            filters.append(network_filter(ctx, node.get("name", ""), config))
+    return FilterChain(
+        name=chain.get("name", ""), network_filters=filters, hcm=manager, tcp_proxy=tcp
+    )

@@ -42,6 +42,7 @@ from moebridge.config.route_model import (
     Upgrade,
     VirtualHost,
 )
+from moebridge.config.tcp_model import TcpCluster, TcpProxy
 from moebridge.config.value_model import (
     AppendAction,
     CidrRange,
@@ -93,7 +94,9 @@ __all__ = [
     "RouteMatch",
     "Segment",
     "StringMatch",
+    "TcpCluster",
     "TcpKeepalive",
+    "TcpProxy",
     "Timeouts",
     "Upgrade",
     "UpstreamHttp",

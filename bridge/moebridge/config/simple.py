@@ -23,6 +23,8 @@ from moebridge.config.model import (
     Hcm,
     HttpFilter,
     Listener,
+    TcpCluster,
+    TcpProxy,
     Timeouts,
 )
 from moebridge.config.route_model import (
@@ -58,7 +60,7 @@ class SimpleOptions(TypedDict, total=False):
     request_timeout_s: float
     #: Request head received. Default 10.
     request_headers_timeout_s: float
-    #: Connection without a request. Default 3600.
+    #: Connection without a request, of TCP without a byte. Default 3600.
     connection_idle_timeout_s: float
     #: Connecting to the upstream; not 0. Default 5.
     connect_timeout_s: float
@@ -72,6 +74,8 @@ class SimpleOptions(TypedDict, total=False):
     use_remote_address: bool
     #: "stdout", "stderr" or a file; Envoy's default format. Default: none.
     access_log: str
+    #: "http" or "tcp". Default: "tcp" when all filters are network filters and there are some.
+    protocol: str
 
 
 _SECONDS = {
@@ -82,6 +86,17 @@ _SECONDS = {
     "connection_idle_timeout_s": 3600.0,
     "connect_timeout_s": 5.0,
 }
+#: What is said of a proxy of TCP too.
+_TCP_OPTIONS = frozenset(
+    (
+        "access_log",
+        "connect_timeout_s",
+        "connection_idle_timeout_s",
+        "max_connections",
+        "per_connection_buffer_limit_bytes",
+        "protocol",
+    )
+)
 _COUNTS = {
     "max_connections": MAX_CONNECTIONS,
     "per_connection_buffer_limit_bytes": _EDGE_BUFFER_BYTES,
@@ -103,6 +118,7 @@ def build_simple(
     listen: str,
     upstream: str | Sequence[str],
     filters: Sequence[HttpFilter] = (),
+    network_filters: Sequence[HttpFilter] = (),
     **options: Unpack[SimpleOptions],
 ) -> Config:
     """The model of one listener that sends everything to one upstream.
@@ -111,7 +127,8 @@ def build_simple(
         listen: `IP:PORT`, IPv6 in brackets, port 0 = any; `localhost` is 127.0.0.1.
         upstream: `HOST:PORT`, several as a list or with commas. A host name is resolved again and
             again (STRICT_DNS).
-        filters: the chain before the router.
+        filters: the HTTP filters before the router.
+        network_filters: what stands in front of HTTP, or of the TCP proxy.
         **options: see SimpleOptions.
 
     Raises:
@@ -127,11 +144,13 @@ def build_simple(
                 (ROOT, name), f"unknown option{nearest(name, SimpleOptions.__annotations__)}"
             )
     cluster = _cluster(faults, upstream, seconds["connect_timeout_s"], counts)
+    is_tcp = _is_tcp(faults, options, filters, network_filters)
+    logs = _access_logs(faults, options.get("access_log"))
     hcm = Hcm(
         stat_prefix="ingress_http",
         route_config=_routes(seconds),
         http_filters=[*filters, HttpFilter(name="router", module="native", filter="router")],
-        access_logs=_access_logs(faults, options.get("access_log")),
+        access_logs=logs,
         timeouts=Timeouts(
             request_ms=seconds["request_timeout_s"],
             request_headers_ms=seconds["request_headers_timeout_s"],
@@ -150,11 +169,48 @@ def build_simple(
         name=LISTENER_NAME,
         host=host,
         port=port,
-        filter_chains=[FilterChain(hcm=hcm)],
+        filter_chains=[
+            FilterChain(
+                network_filters=list(network_filters),
+                hcm=None if is_tcp else hcm,
+                tcp_proxy=_tcp(seconds, logs) if is_tcp else None,
+            )
+        ],
         max_connections=counts["max_connections"],
         per_connection_buffer_limit_bytes=counts["per_connection_buffer_limit_bytes"],
     )
     return Config(listeners=[listener], clusters=[cluster])
+
+
+def _is_tcp(
+    faults: Faults,
+    options: SimpleOptions,
+    filters: Sequence[HttpFilter],
+    network_filters: Sequence[HttpFilter],
+) -> bool:
+    protocol = options.get("protocol")
+    if protocol is None:
+        is_tcp = bool(network_filters) and not filters
+    elif protocol in ("http", "tcp"):
+        is_tcp = protocol == "tcp"
+    else:
+        faults.add((ROOT, "protocol"), f"expected http or tcp, got {describe(protocol)}")
+        return False
+    if is_tcp and filters:
+        faults.add((ROOT, "filters"), f"{quoted(filters[0].name)} is an HTTP filter; this is TCP")
+    for name in options:
+        if is_tcp and name in SimpleOptions.__annotations__ and name not in _TCP_OPTIONS:
+            faults.add((ROOT, name), "is of HTTP, and this proxy is one of TCP")
+    return is_tcp
+
+
+def _tcp(seconds: dict[str, int], logs: list[AccessLog]) -> TcpProxy:
+    return TcpProxy(
+        stat_prefix="ingress_tcp",
+        clusters=[TcpCluster(name=CLUSTER_NAME)],
+        idle_timeout_ms=seconds["connection_idle_timeout_s"],
+        access_logs=logs,
+    )
 
 
 def _listen(faults: Faults, listen: object) -> tuple[str, int]:

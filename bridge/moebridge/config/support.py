@@ -6,7 +6,7 @@ change run tools/gen_envoy_fields.py, which writes the field table for exactly t
 
 from __future__ import annotations
 
-__all__ = ["ANY_TYPES", "ENUM_VALUES", "FIELDS"]
+__all__ = ["ANY_TYPES", "ENUM_VALUES", "FIELDS", "NEWER"]
 
 _CORE = "envoy.config.core.v3."
 _ROUTE = "envoy.config.route.v3."
@@ -17,6 +17,9 @@ _MATCHER = "envoy.type.matcher.v3."
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3."
 _UPSTREAM_HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _HTTP = "envoy.extensions.filters.http."
+_NETWORK = "envoy.extensions.filters.network."
+_TCP = _NETWORK + "tcp_proxy.v3.TcpProxy"
+_NETWORK_MODULE = _NETWORK + "dynamic_modules.v3.DynamicModuleNetworkFilter"
 
 _HEADER_CHANGES = (
     " request_headers_to_add request_headers_to_remove"
@@ -46,6 +49,12 @@ FIELDS: dict[str, frozenset[str]] = {
         _LISTENER + "Filter": "name typed_config",
         "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit": "stat_prefix"
         " max_connections",
+        _NETWORK_MODULE: "dynamic_module_config filter_name filter_config",
+        # TCP proxy
+        _TCP: "stat_prefix cluster weighted_clusters idle_timeout max_connect_attempts"
+        " max_downstream_connection_duration access_log",
+        _TCP + ".WeightedCluster": "clusters",
+        _TCP + ".WeightedCluster.ClusterWeight": "name weight",
         # HTTP connection manager
         _HCM + "HttpConnectionManager": "codec_type stat_prefix route_config http_filters"
         " common_http_protocol_options http_protocol_options http2_protocol_options server_name"
@@ -188,7 +197,8 @@ ANY_TYPES: dict[tuple[str, str], frozenset[str]] = {
             _LISTENER + "Filter",
             "typed_config",
             f"{_HCM}HttpConnectionManager"
-            " envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit",
+            f" envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit {_TCP}"
+            f" {_NETWORK_MODULE}",
         ),
         (
             _CORE + "TransportSocket",
@@ -209,6 +219,7 @@ ANY_TYPES: dict[tuple[str, str], frozenset[str]] = {
             f" {_HTTP}basic_auth.v3.BasicAuth {_HTTP}dynamic_modules.v3.DynamicModuleFilter",
         ),
         (_HTTP + "dynamic_modules.v3.DynamicModuleFilter", "filter_config", _VALUES),
+        (_NETWORK_MODULE, "filter_config", _VALUES),
         (_HTTP + "dynamic_modules.v3.DynamicModuleFilterPerRoute", "filter_config", _VALUES),
         (_ROUTE + "FilterConfig", "config", _PER_ROUTE),
         *(
@@ -226,4 +237,18 @@ ANY_TYPES: dict[tuple[str, str], frozenset[str]] = {
             _UPSTREAM_HTTP,
         ),
     )
+}
+
+#: Messages of an Envoy that is newer than the xds-protos release: their fields by hand, in the
+#: words of the table. Source: envoyproxy/envoy, api/, the proto file of the package.
+NEWER: dict[str, dict[str, dict[str, str]]] = {
+    _NETWORK_MODULE: {
+        "dynamic_module_config": {
+            "type": "message",
+            "of": "envoy.extensions.dynamic_modules.v3.DynamicModuleConfig",
+        },
+        "filter_name": {"type": "string"},
+        "filter_config": {"type": "any"},
+        "terminal_filter": {"type": "bool"},
+    },
 }
