@@ -59,10 +59,10 @@ static uint16_t port_of(int fd) {
 
 static int apply(scene *self, const char *edit_from, const char *edit_to) {
     char port[32];
-    snprintf(port, sizeof(port), "'port':%u,'weight'", port_of(self->upstream));
+    snprintf(port, sizeof(port), "'port':%u,'path'", port_of(self->upstream));
     mb_text document;
     json_document(&document, config_minimal, PROBE, self->filtered ? PROBE : "",
-                  "'port':80,'weight'", port, "'normalize_path':false", "'normalize_path':true",
+                  "'port':80,'path'", port, "'normalize_path':false", "'normalize_path':true",
                   "'via':''", "'via':'c'", "'use_remote_address':false",
                   "'use_remote_address':true", "'per_connection_buffer_limit_bytes':1048576",
                   "'per_connection_buffer_limit_bytes':67108864", edit_from, edit_to, NULL);
