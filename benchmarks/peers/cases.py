@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-__all__ = ["BASE", "CASES", "Case"]
+__all__ = ["BASE", "CASES", "Case", "Protocol"]
+
+#: What the clients speak; the upstream always gets HTTP/1.1 in clear text.
+Protocol = Literal["h1", "h2", "tls"]
 
 #: The row that the others are divided by.
 BASE = "nginx"
@@ -20,7 +24,9 @@ class Case:
         name: its key in the results.
         title: what a reader is told.
         rows: names for `peers.start_peer`; the first is BASE.
-        connections: keep-alive connections, each with one request at a time.
+        protocol: "h1", "h2" (prior knowledge) or "tls" (TLS 1.3, HTTP/1.1).
+        connections: keep-alive connections, each with `streams` requests at a time.
+        streams: more than 1 only for "h2".
         body_bytes: of each answer.
         script: wrk's, for requests other than `GET /`.
         rounds: how many times each row is measured.
@@ -29,7 +35,9 @@ class Case:
     name: str
     title: str
     rows: tuple[str, ...]
+    protocol: Protocol = "h1"
     connections: int = 32
+    streams: int = 1
     body_bytes: int = 64
     script: Path | None = None
     rounds: int = 15
@@ -68,5 +76,21 @@ CASES = (
         rows=(BASE, "moebridge", "moebridge+look", "moebridge+count"),
         body_bytes=1024 * 1024,
         rounds=7,
+    ),
+    Case(
+        name="h2",
+        title="HTTP/2: 64-byte answers, 10 connections of 100 streams",
+        rows=(BASE, "moebridge", "moebridge+python", "envoy"),
+        protocol="h2",
+        connections=10,
+        streams=100,
+        rounds=9,
+    ),
+    Case(
+        name="tls",
+        title="TLS 1.3, HTTP/1.1: 64-byte answers, 32 connections",
+        rows=(BASE, "moebridge", "moebridge+python", "envoy"),
+        protocol="tls",
+        rounds=9,
     ),
 )

@@ -8,11 +8,11 @@ machine does falls on all of them. A row's ratio is taken within each round.
 from __future__ import annotations
 
 import datetime
-import http.client
 import os
 import platform
 import random
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers import peers
-from benchmarks.peers.cases import BASE, Case
+from benchmarks.peers.cases import BASE, Case, Protocol
 from benchmarks.peers.cpu import Pinned, cpu_ns, model_name, tree
 from benchmarks.peers.figures import figure
-from benchmarks.peers.load import run_wrk
+from benchmarks.peers.load import run_h2load, run_wrk
+from benchmarks.peers.secure import Certificate, make_certificate
 
 __all__ = ["compare", "environment"]
 
@@ -58,28 +59,40 @@ def environment(command: str) -> dict[str, Any]:
         "interpreter": f"{platform.python_implementation()} {platform.python_version()}",
         "dispatch": os.environ.get("MOEBRIDGE_DISPATCH") or "cython",
         "nginx": output("nginx", "-v").partition("/")[2].split()[0],
+        "envoy": _envoy_version(output(peers.ENVOY, "--version")),
+        "h2load": output("h2load", "--version").removeprefix("h2load "),
         "wrk": output("wrk", "-v").split(" [")[0].removeprefix("wrk "),
         "load_average": [round(value, 2) for value in os.getloadavg()],
         "command": command,
     }
 
 
-def _answer(address: str, path: str) -> tuple[int, bytes, dict[str, str]]:
-    host, _, port = address.rpartition(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=10)
-    try:
-        connection.request("GET", path)
-        response = connection.getresponse()
-        headers = {name.lower(): value for name, value in response.getheaders()}
-        return response.status, response.read(), headers
-    finally:
-        connection.close()
+def _envoy_version(said: str) -> str:
+    """`envoy  version: <commit>/<version>/Clean/...`."""
+    parts = said.split("/")
+    return parts[1] if len(parts) > 1 else "none"
 
 
-def _check(row: str, address: str, upstream: str) -> None:
+def _url(address: str, protocol: Protocol) -> str:
+    return f"{'https' if protocol == 'tls' else 'http'}://{address}"
+
+
+def _answer(address: str, protocol: Protocol) -> tuple[int, bytes, dict[str, str]]:
+    """What curl gets of /check: status, body, headers."""
+    how = ["--http2-prior-knowledge"] if protocol == "h2" else ["--http1.1", "--insecure"]
+    command = ["curl", "-sS", "-i", "--max-time", "10", *how, f"{_url(address, protocol)}/check"]
+    head, _, body = subprocess.run(command, capture_output=True, check=True).stdout.partition(
+        b"\r\n\r\n"
+    )
+    first, *lines = head.decode("latin-1").split("\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in lines)
+    return int(first.split()[1]), body, headers
+
+
+def _check(row: str, address: str, upstream: str, protocol: Protocol) -> None:
     """All rows give the upstream's answer, and those with a header filter did what it says."""
-    expected = _answer(upstream, "/check")
-    found = _answer(address, "/check")
+    expected = _answer(upstream, "h1")
+    found = _answer(address, protocol)
     if found[:2] != expected[:2]:
         raise RuntimeError(f"{row}: answers {found[0]}, {len(found[1])} bytes; not the upstream's")
     set_ = (found[2].get("x-saw"), found[2].get("x-bench-response"))
@@ -90,12 +103,15 @@ def _check(row: str, address: str, upstream: str) -> None:
 def _measure(process: peers.Process, case: Case, duration_s: float, row: _Row) -> str:
     pids = tree(process.pid)
     began, cpu_began = time.monotonic(), cpu_ns(pids)
-    requests, command = run_wrk(
-        f"http://{process.address}/",
-        connections=case.connections,
-        duration_s=duration_s,
-        script=case.script,
-    )
+    url = f"{_url(process.address, case.protocol)}/"
+    if case.protocol == "h2":
+        requests, command = run_h2load(
+            url, connections=case.connections, streams=case.streams, duration_s=duration_s
+        )
+    else:
+        requests, command = run_wrk(
+            url, connections=case.connections, duration_s=duration_s, script=case.script
+        )
     cpu, wall_s = cpu_ns(pids) - cpu_began, time.monotonic() - began
     row.cpu_us.append(cpu / 1000 / requests)
     row.per_s.append(requests / wall_s)
@@ -123,13 +139,24 @@ def compare(case: Case, *, duration_s: float, rounds: int, say: Callable[[str], 
     command = ""
     with ExitStack() as stack:
         upstream = stack.enter_context(peers.Upstream(case.body_bytes))
+        certificate: Certificate | None = None
+        if case.protocol == "tls":
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="moebridge-")))
+            folder.chmod(0o755)
+            certificate = make_certificate(folder)
         processes = {}
         for name in case.rows:
             processes[name] = stack.enter_context(
-                peers.start_peer(name, upstream.address, connections=case.connections)
+                peers.start_peer(
+                    name,
+                    upstream.address,
+                    connections=case.connections * case.streams,
+                    protocol=case.protocol,
+                    certificate=certificate,
+                )
             )
             pinned.pin_proxy(processes[name].pid)
-            _check(name, processes[name].address, upstream.address)
+            _check(name, processes[name].address, upstream.address, case.protocol)
             _measure(processes[name], case, 1, _Row())  # opens its pool, warms its caches
         for number in range(rounds):
             chance.shuffle(order)

@@ -1,4 +1,4 @@
-"""Load by wrk: a closed loop of keep-alive connections."""
+"""Load by wrk and h2load: a closed loop of keep-alive connections."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import re
 import subprocess
 from pathlib import Path
 
-__all__ = ["LoadError", "run_wrk"]
+__all__ = ["LoadError", "run_h2load", "run_wrk"]
 
 _REQUESTS = re.compile(r"(\d+) requests in ")
+_H2_REQUESTS = re.compile(r"requests: (\d+) total, \d+ started, (\d+) done, (\d+) succeeded")
 
 
 class LoadError(Exception):
@@ -40,3 +41,26 @@ def run_wrk(
         if complaint in done.stdout:
             raise LoadError(f"{url}: {done.stdout}")
     return int(found[1]), shown
+
+
+def run_h2load(url: str, *, connections: int, streams: int, duration_s: float) -> tuple[int, str]:
+    """Loads a server over HTTP/2 with one thread.
+
+    Returns:
+        Requests answered, and the command.
+
+    Raises:
+        LoadError: an answer is missing or not 2xx.
+    """
+    command = [
+        "h2load",
+        "-t1",
+        f"-c{connections}",
+        f"-m{streams}",
+        f"-D{max(1, round(duration_s))}",
+    ]
+    done = subprocess.run([*command, url], capture_output=True, text=True, check=False)
+    found = _H2_REQUESTS.search(done.stdout)
+    if done.returncode or found is None or int(found[2]) == 0 or found[2] != found[3]:
+        raise LoadError(f"{url}: {done.stdout}{done.stderr}")
+    return int(found[2]), " ".join(command)

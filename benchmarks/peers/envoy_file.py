@@ -1,0 +1,95 @@
+"""One file of Envoy's for the cases that both Envoy and moebridge run: HTTP/2 and TLS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.peers.secure import Certificate
+
+__all__ = ["bootstrap"]
+
+_TYPE = "type.googleapis.com/"
+_HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_DYNAMIC = "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter"
+
+
+def _typed(type_: str, **fields: Any) -> dict[str, Any]:
+    return {"@type": _TYPE + type_, **fields}
+
+
+def _python_filter(target: str) -> dict[str, Any]:
+    config = _typed(_DYNAMIC, dynamic_module_config={"name": "moebridge"}, filter_name=target)
+    return {"name": "python", "typed_config": config}
+
+
+def _tls(certificate: Certificate, protocols: list[str]) -> dict[str, Any]:
+    common = {
+        "alpn_protocols": protocols,
+        "tls_certificates": [
+            {
+                "certificate_chain": {"filename": str(certificate.chain)},
+                "private_key": {"filename": str(certificate.key)},
+            }
+        ],
+    }
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": _typed(
+            "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+            common_tls_context=common,
+        ),
+    }
+
+
+def bootstrap(
+    port: int, upstream: str, *, certificate: Certificate | None, python_filters: list[Path | str]
+) -> dict[str, Any]:
+    """A listener on a loopback port that sends everything to one HTTP/1.1 upstream.
+
+    Args:
+        port: of the listener.
+        upstream: `HOST:PORT`.
+        certificate: for TLS with HTTP/1.1 by ALPN; None: clear text, HTTP/1.1 and HTTP/2.
+        python_filters: named as `file.py:Class`; moebridge only.
+    """
+    host, _, upstream_port = upstream.rpartition(":")
+    router = {
+        "name": "envoy.filters.http.router",
+        "typed_config": _typed("envoy.extensions.filters.http.router.v3.Router"),
+    }
+    manager = _typed(
+        _HCM,
+        stat_prefix="bench",
+        http_filters=[*(_python_filter(str(target)) for target in python_filters), router],
+        route_config={
+            "virtual_hosts": [
+                {
+                    "name": "all",
+                    "domains": ["*"],
+                    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "up"}}],
+                }
+            ]
+        },
+    )
+    chain: dict[str, Any] = {"filters": [{"name": "hcm", "typed_config": manager}]}
+    if certificate is not None:
+        chain["transport_socket"] = _tls(certificate, ["http/1.1"])
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+    endpoint = {"socket_address": {"address": host, "port_value": int(upstream_port)}}
+    limits = dict.fromkeys(("max_connections", "max_pending_requests", "max_requests"), 100_000)
+    cluster = {
+        "name": "up",
+        "connect_timeout": "5s",
+        "circuit_breakers": {"thresholds": [limits]},
+        "load_assignment": {
+            "cluster_name": "up",
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": endpoint}}]}],
+        },
+    }
+    return {
+        "static_resources": {
+            "listeners": [{"name": "main", "address": address, "filter_chains": [chain]}],
+            "clusters": [cluster],
+        }
+    }
