@@ -43,8 +43,8 @@ def run_wrk(
     return int(found[1]), shown
 
 
-def run_h2load(url: str, *, connections: int, streams: int, duration_s: float) -> tuple[int, str]:
-    """Loads a server over HTTP/2 with one thread.
+def run_h2load(url: str, *, connections: int, streams: int, requests: int) -> tuple[int, str]:
+    """Loads a server over HTTP/2 with one thread, with so many requests.
 
     Returns:
         Requests answered, and the command.
@@ -57,7 +57,7 @@ def run_h2load(url: str, *, connections: int, streams: int, duration_s: float) -
         "-t1",
         f"-c{connections}",
         f"-m{streams}",
-        f"-D{max(1, round(duration_s))}",
+        f"-n{requests}",
     ]
     done = subprocess.run([*command, url], capture_output=True, text=True, check=False)
     found = _H2_REQUESTS.search(done.stdout)
