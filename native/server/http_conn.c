@@ -229,11 +229,16 @@ static void on_trailers(void *owner, mb_codec_stream *cs) {
 }
 
 static void on_reset(void *owner, mb_codec_stream *cs, mb_reset_reason reason) {
-    mb_http_conn *hc = owner;
-    (void)reason;
+    const mb_http_conn *hc = owner;
+    mb_slice details = MB_SLICE_LIT("downstream_remote_disconnect");
+    if (cs->reset_details != NULL) {
+        details = (mb_slice){cs->reset_details, strlen(cs->reset_details)};
+    }
     mb_metric_inc(mb__http_conn_metrics(hc)->rq_rx_reset);
-    mb_stream_client_gone((mb_stream *)cs, MB_FLAG_DOWNSTREAM_TERMINATION,
-                          MB_SLICE_LIT("downstream_remote_disconnect"));
+    mb_stream_client_gone((mb_stream *)cs,
+                          reason == MB_RESET_PROTOCOL ? MB_FLAG_DOWNSTREAM_PROTOCOL
+                                                      : MB_FLAG_DOWNSTREAM_TERMINATION,
+                          details);
 }
 
 static void on_error(void *owner, mb_codec_stream *cs, const mb_protocol_error *error) {
