@@ -111,6 +111,10 @@ bool mb_client_has_room(const mb_client *client) {
     if (!client->multiplexed) {
         return client->running_count == 0;
     }
+    /* Before its SETTINGS came, an upstream is not asked for more than others of the host took. */
+    if (!client->heard && client->running_count >= client->pool->streams_guess) {
+        return false;
+    }
     return !client->full && !client->draining && !client->broken &&
            client->codec->vtable->reusable(client->codec);
 }

@@ -51,6 +51,7 @@ struct mb_client {
     bool complete;    /* HTTP/1: the last request and its response both ended */
     bool broken;      /* the codec takes nothing more */
     bool full;        /* many streams: the codec had no room for one more */
+    bool heard;       /* many streams: bytes came, so the peer's SETTINGS did */
     bool draining;
     bool ending;   /* the connection is at its end: what resets a stream now is that */
     bool end_owed; /* the upstream ended, but what it sent is not delivered yet */

@@ -250,6 +250,7 @@ static void on_data(void *owner, mb_conn *conn) {
 
     (void)conn;
     if (client->multiplexed) {
+        client->heard = true;
         client->read_us = mb__client_now_us(client);
         mb__client_run_many(client, client->end_owed);
     } else if (client->running_count > 0 && mb_upstream_unsent(client->only.request)) {

@@ -77,7 +77,7 @@ static mb_client *pick(mb_pool *pool) {
     while ((client = first_of(pool, MB_CLIENT_READY)) != NULL ||
            (client = first_of(pool, MB_CLIENT_IDLE)) != NULL) {
         if (mb_client_usable(client)) {
-            return client->full ? NULL : client;
+            return client->multiplexed && !mb_client_has_room(client) ? NULL : client;
         }
         mb_client_drain(client);
     }

@@ -14,7 +14,7 @@
 /* Body that was sent but may have to be sent again; more is not kept for a second attempt. */
 #define MB_ROUTER_REPLAY_BYTES_MAX (64u * 1024u)
 /* How often a request is sent again that the upstream has refused to process. */
-#define MB_ROUTER_REFUSALS_MAX 3
+#define MB_ROUTER_REFUSALS_MAX 10
 
 typedef struct mb_router_state {
     mb_upstream_request request; /* first: a request is its state */

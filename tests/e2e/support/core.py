@@ -41,7 +41,18 @@ def build_core() -> Path:
     newest = max(source.stat().st_mtime, (NATIVE / archive).stat().st_mtime)
     if not program.exists() or program.stat().st_mtime < newest:
         flags = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-g", "-fsanitize=address,undefined"]
-        libraries = ["-lcares", "-lre2", "-lxxhash", "-lstdc++", "-lm", "-ldl", "-pthread"]
+        libraries = [
+            "-lnghttp2",
+            "-lssl",
+            "-lcrypto",
+            "-lcares",
+            "-lre2",
+            "-lxxhash",
+            "-lstdc++",
+            "-lm",
+            "-ldl",
+            "-pthread",
+        ]
         # Another test run may be starting it just now.
         fresh = program.with_suffix(f".{os.getpid()}")
         include = f"-I{NATIVE / 'include'}"

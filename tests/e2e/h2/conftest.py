@@ -1,0 +1,47 @@
+"""Fixtures of the HTTP/2 tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.e2e.support.core import Core
+from tests.e2e.support.envoy_config import cluster, http_config
+
+HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+H2CoreMaker = Callable[..., Core]
+
+
+def protocol(choice: str, **options: Any) -> dict[str, Any]:
+    """typed_extension_protocol_options of a cluster: explicit http2, auto_config and so on."""
+    typed: dict[str, Any] = {"@type": f"type.googleapis.com/{HTTP_OPTIONS}"}
+    if choice in ("http", "http2"):
+        typed["explicit_http_config"] = {f"{choice}_protocol_options": options}
+    else:
+        typed[choice] = options
+    return {"typed_extension_protocol_options": {HTTP_OPTIONS: typed}}
+
+
+@pytest.fixture
+def h2_core(tmp_path: Path) -> Iterator[H2CoreMaker]:
+    """Starts cores in front of an upstream that speaks h2c: `h2_core(address, **cluster fields)`.
+
+    `options` are those of HTTP/2; the others of http_config go by `parts`.
+    """
+    with ExitStack() as stack:
+
+        def make(
+            address: str,
+            *,
+            options: dict[str, Any] | None = None,
+            parts: dict[str, Any] | None = None,
+            **fields: Any,
+        ) -> Core:
+            backend = cluster(address, **protocol("http2", **(options or {})), **fields)
+            return stack.enter_context(Core(http_config([backend], **(parts or {})), tmp_path))
+
+        yield make
