@@ -21,8 +21,8 @@ class NativeFilter:
     """A filter written in C, in the chain of `mb.Proxy`.
 
     Args:
-        name: a built-in filter (`basic_auth`, `body_scan`, `header_mutation`), or what the library
-            calls it.
+        name: a built-in filter (`basic_auth`, `body_scan`, `grpc_web`, `header_mutation`), or what
+            the library calls it.
         config: its configuration; for `basic_auth` and `header_mutation` Envoy's message.
         library: a shared library with the filter ABI, a path or a name that the loader finds;
             None = built in.

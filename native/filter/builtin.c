@@ -8,6 +8,7 @@ int mb_builtin_module(const mb_host *host, mb_module *out) {
     static const mb_filter_kind filters[] = {
         {"basic_auth", &mb__basic_auth_hooks},
         {"body_scan", &mb__body_scan_hooks},
+        {"grpc_web", &mb__grpc_web_hooks},
         {"header_mutation", &mb__header_mutation_hooks},
     };
     *out = (mb_module){

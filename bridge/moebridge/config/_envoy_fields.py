@@ -640,6 +640,8 @@ TABLE: dict[str, Any] = {
 'envoy.extensions.filters.http.basic_auth.v3.BasicAuthPerRoute': {"fields": {
 'users': {'type': 'message', 'of': 'envoy.config.core.v3.DataSource', 'rules': {'required': True}},
 }, "required_oneofs": []},
+'envoy.extensions.filters.http.grpc_web.v3.GrpcWeb': {"fields": {
+}, "required_oneofs": []},
 'envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter': {"fields": {
 'dynamic_module_config': {'type': 'message', 'of': 'envoy.extensions.dynamic_modules.v3.DynamicModuleConfig'},
 'filter_name': {'type': 'string'},

@@ -73,7 +73,7 @@ def native_filter(
 
     Args:
         filter_name: a built-in filter, or the library's name for it.
-        config: its configuration; for header_mutation and basic_auth Envoy's message.
+        config: its configuration; Envoy's message for a filter that Envoy has.
         library: shared library (a path, or a name the loader finds); None = built in.
         name: its name in the chain; default filter_name.
 

@@ -23,7 +23,7 @@ class HttpFilter(Value, frozen=True, kw_only=True):
     # "native": built in the core. "python": the bridge. Else the file name of a shared library,
     # "lib<name>.so" (Envoy's dynamic_module_config.name).
     module: str
-    # native: "router", "header_mutation", "basic_auth", "body_scan" ... python: "module:Class",
+    # native: "router", "header_mutation", "basic_auth", "body_scan", ... python: "module:Class",
     # "file.py:Class" or an entry-point name. Library: its name for the filter.
     filter: str
     # What the filter is configured with; None = nothing was given. native router: RouterOptions are

@@ -1,4 +1,4 @@
-"""Lowers the configuration of the built-in native filters, header_mutation and basic_auth."""
+"""Lowers the configuration of the built-in native filters that Envoy has too."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from moebridge.config.proto_json import Node, read_message
 __all__ = ["ENVOY_TYPES", "NATIVE_FILTERS", "lower_native", "native_config"]
 
 #: Filters built in the core, as `moebridge_native` names them.
-NATIVE_FILTERS = ("basic_auth", "body_scan", "header_mutation")
+NATIVE_FILTERS = ("basic_auth", "body_scan", "grpc_web", "header_mutation")
 
 _HTTP = "envoy.extensions.filters.http."
 #: Envoy's own types that a built-in filter serves: type -> filter.
 ENVOY_TYPES = {
     _HTTP + "header_mutation.v3.HeaderMutation": "header_mutation",
     _HTTP + "basic_auth.v3.BasicAuth": "basic_auth",
+    _HTTP + "grpc_web.v3.GrpcWeb": "grpc_web",
     _HTTP + "header_mutation.v3.HeaderMutationPerRoute": "header_mutation",
     _HTTP + "basic_auth.v3.BasicAuthPerRoute": "basic_auth",
 }
@@ -35,7 +36,10 @@ ENVOY_TYPES = {
 _MESSAGES = {
     "header_mutation": _HTTP + "header_mutation.v3.HeaderMutation",
     "basic_auth": _HTTP + "basic_auth.v3.BasicAuth",
+    "grpc_web": _HTTP + "grpc_web.v3.GrpcWeb",
 }
+#: Those of them that there is nothing to configure for, so that nothing may be given.
+_BARE = ("grpc_web",)
 _MUTATION_LISTS = {
     "request": "request_mutations",
     "request_trailers": "request_trailers_mutations",
@@ -57,6 +61,8 @@ def native_config(ctx: Context, native: str, value: Any, path: Path, chain: Any 
     message = _MESSAGES.get(native)
     if message is None:
         return value
+    if value is None and native in _BARE:
+        return None
     if not isinstance(value, dict):
         ctx.fault(path, f"{native} needs an object, the content of {message}")
         return None
@@ -68,15 +74,20 @@ def native_config(ctx: Context, native: str, value: Any, path: Path, chain: Any 
 
 def lower_native(
     ctx: Context, native: str, node: Node, chain: BasicAuth | None = None
-) -> HeaderMutation | BasicAuth:
-    """Configuration of header_mutation or basic_auth from Envoy's message that was read.
+) -> HeaderMutation | BasicAuth | None:
+    """Configuration of a built-in filter from Envoy's message that was read.
 
     Args:
         ctx: where faults go.
-        native: "header_mutation" or "basic_auth".
+        native: "header_mutation", "basic_auth" or "grpc_web".
         node: the message; for basic_auth with `chain`, the one per route.
         chain: the chain's own configuration, which gives what the one per route cannot say.
+
+    Returns:
+        The configuration; None for a filter that has none.
     """
+    if native in _BARE:
+        return None
     if native == "basic_auth":
         return _basic_auth(ctx, node, chain)
     return _header_mutation(ctx, node)

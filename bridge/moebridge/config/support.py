@@ -139,6 +139,7 @@ FIELDS: dict[str, frozenset[str]] = {
         "envoy.config.common.mutation_rules.v3.HeaderMutation.RemoveOnMatch": "key_matcher",
         _HTTP + "basic_auth.v3.BasicAuth": "users forward_username_header authentication_header",
         _HTTP + "basic_auth.v3.BasicAuthPerRoute": "users",
+        _HTTP + "grpc_web.v3.GrpcWeb": "",
         _HTTP + "dynamic_modules.v3.DynamicModuleFilter": "dynamic_module_config filter_name"
         " filter_config",
         _HTTP + "dynamic_modules.v3.DynamicModuleFilterPerRoute": "dynamic_module_config"
@@ -216,7 +217,8 @@ ANY_TYPES: dict[tuple[str, str], frozenset[str]] = {
             _HCM + "HttpFilter",
             "typed_config",
             f"{_HTTP}router.v3.Router {_HTTP}header_mutation.v3.HeaderMutation"
-            f" {_HTTP}basic_auth.v3.BasicAuth {_HTTP}dynamic_modules.v3.DynamicModuleFilter",
+            f" {_HTTP}basic_auth.v3.BasicAuth {_HTTP}grpc_web.v3.GrpcWeb"
+            f" {_HTTP}dynamic_modules.v3.DynamicModuleFilter",
         ),
         (_HTTP + "dynamic_modules.v3.DynamicModuleFilter", "filter_config", _VALUES),
         (_NETWORK_MODULE, "filter_config", _VALUES),

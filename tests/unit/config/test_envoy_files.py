@@ -56,6 +56,7 @@ def test_protobuf_parses_the_file(path: Path) -> None:  # fmt: skip
         "envoy.extensions.filters.http.dynamic_modules.v3.dynamic_modules_pb2",
         "envoy.extensions.filters.http.header_mutation.v3.header_mutation_pb2",
         "envoy.extensions.filters.http.basic_auth.v3.basic_auth_pb2",
+        "envoy.extensions.filters.http.grpc_web.v3.grpc_web_pb2",
         "envoy.extensions.access_loggers.stream.v3.stream_pb2",
         "envoy.extensions.access_loggers.file.v3.file_pb2",
         "envoy.extensions.upstreams.http.v3.http_protocol_options_pb2",

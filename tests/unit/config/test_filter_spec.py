@@ -24,6 +24,13 @@ def test_native_spec() -> None:
     assert found.config == HeaderMutation(request=[Mutation(kind="remove", name="a")])
 
 
+@pytest.mark.parametrize("spec", ["native:grpc_web", "native:grpc_web={}"])
+def test_native_filter_without_configuration(spec: str) -> None:
+    found = parse_filter_spec(spec)
+    assert (found.module, found.filter, found.config) == ("native", "grpc_web", None)
+    assert native_filter("grpc_web").config is None
+
+
 def test_library() -> None:
     found = native_filter("counter", {"a": 1}, library="./libx.so")
     assert (found.module, found.filter, found.config) == ("./libx.so", "counter", {"a": 1})
@@ -39,6 +46,7 @@ def test_library() -> None:
         ("a:B=[1]", "expected a JSON object, got list"),
         ("a:B={'a': 1}", "after = must stand JSON"),
         ("native:nope", 'no built-in filter "nope"'),
+        ('native:grpc_web={"user": 1}', "user: unknown field"),
         ('native:basic_auth={"user": 1}', "unknown field (did you mean users?)"),
         ('a:B={"@moebridge": {"on_error": "x"}}', "expected fail_closed or fail_open"),
     ],

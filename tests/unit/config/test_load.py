@@ -146,6 +146,8 @@ INVALID: dict[str, tuple[Change, str, str]] = {
     "options on a native filter": (lambda d: native_filter(d, "body_scan", {"@moebridge": {}}), f'{HCM}.http_filters[0].typed_config.filter_config.value["@moebridge"]', "only Python filters have these options"),
     "built-in filter's field": (lambda d: native_filter(d, "header_mutation", {"mutation": {}}), f"{HCM}.http_filters[0].typed_config.filter_config.value.mutation", "unknown field (did you mean mutations?)"),
     "htpasswd": (lambda d: d.add_filter("a", "basic_auth.v3.BasicAuth", users={"inline_string": "ann:secret"}), f"{HCM}.http_filters[0].typed_config.users", "line 1: expected name:{SHA}base64"),
+    "grpc_web has no fields": (lambda d: d.add_filter("w", "grpc_web.v3.GrpcWeb", text=True), f"{HCM}.http_filters[0].typed_config.text", "unknown field"),
+    "grpc_web has nothing per route": (lambda d: (d.add_filter("w", "grpc_web.v3.GrpcWeb"), d.route.update(typed_per_filter_config={"w": {"@type": TYPES + "grpc_web.v3.GrpcWeb"}})), f"{ROUTE}.typed_per_filter_config.w[\"@type\"]", "DynamicModuleFilterPerRoute"),
     "no users": (lambda d: d.add_filter("a", "basic_auth.v3.BasicAuth"), f"{HCM}.http_filters[0].typed_config.users", "is required"),
     "NaN in a Struct": (lambda d: python_filter(d, {"a": [1, float("nan")]}), f"{HCM}.http_filters[0].typed_config.filter_config.value.a[1]", "nan is no JSON number"),
     "half a surrogate": (lambda d: d.hcm.update(via="\ud800"), f"{HCM}.via", "half a surrogate"),
