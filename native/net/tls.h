@@ -61,10 +61,10 @@ typedef struct mb_tls_world {
     mb_logger logger;
 } mb_tls_world;
 
-/* What is wrong with settings: `parent[index].field: text`. */
+/* What is wrong with settings, in Envoy's names: `parent[index].field: text`. */
 typedef struct mb_tls_fault {
-    const char *parent; /* NULL: the settings themselves */
-    const char *field;
+    const char *parent; /* NULL: the common context itself */
+    const char *field;  /* NULL: the element */
     int64_t index; /* of an element of `parent`; -1: it is none */
     char text[512];
 } mb_tls_fault;

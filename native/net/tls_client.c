@@ -149,7 +149,7 @@ int mb__tls_client_configure(mb_tls_context *context, mb_tls_material *material,
     const mb_tls_settings *settings = material->settings;
     SSL_CTX *ssl_ctx = material->ssl_ctx;
     if (settings->identity_count > 1) {
-        return mb__tls_fault(fault, "certificates", 1, "certificate_chain",
+        return mb__tls_fault(fault, "tls_certificates", 1, "certificate_chain",
                              "a client has at most one certificate");
     }
     SSL_CTX_set_verify(ssl_ctx, SSL_VERIFY_PEER, NULL);

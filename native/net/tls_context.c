@@ -50,7 +50,7 @@ static void watch_source(mb_tls_context *context, const mb_tls_source *source) {
 
 static int watch_files(mb_tls_context *context) {
     const mb_tls_settings *settings = &context->settings;
-    size_t most = (size_t)settings->identity_count * 4 + 2;
+    size_t most = (size_t)settings->identity_count * 4 + settings->ticket_key_count + 2;
     context->watches = mb_arena_zalloc(&context->arena, most * sizeof(mb_tls_watch));
     if (context->watches == NULL) {
         return MB_ENOMEM;
@@ -60,6 +60,9 @@ static int watch_files(mb_tls_context *context) {
         watch_source(context, &settings->identities[i].private_key);
         watch_source(context, &settings->identities[i].password);
         watch_source(context, &settings->identities[i].ocsp_staple);
+    }
+    for (uint32_t i = 0; i < settings->ticket_key_count; i++) {
+        watch_source(context, &settings->ticket_keys[i]);
     }
     watch_source(context, &settings->validation.trusted_ca);
     watch_source(context, &settings->validation.crl);
@@ -162,9 +165,9 @@ static void free_settings(mb_tls_settings *settings) {
         OPENSSL_cleanse((char *)identity->private_key.bytes.ptr, identity->private_key.bytes.len);
         OPENSSL_cleanse((char *)identity->password.bytes.ptr, identity->password.bytes.len);
     }
-    if (settings->ticket_keys != NULL) {
-        OPENSSL_cleanse((void *)settings->ticket_keys,
-                        (size_t)settings->ticket_key_count * MB_TLS_TICKET_KEY_BYTES);
+    for (uint32_t i = 0; i < settings->ticket_key_count; i++) {
+        OPENSSL_cleanse((char *)settings->ticket_keys[i].bytes.ptr,
+                        settings->ticket_keys[i].bytes.len);
     }
 }
 

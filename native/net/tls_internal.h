@@ -52,6 +52,9 @@ const char *mb__tls_source_name(const mb_tls_source *source);
 int mb__tls_load_identity(const mb_tls_world *world, const mb_tls_settings *settings,
                           uint32_t index, mb_tls_loaded *out, mb_tls_fault *fault);
 void mb__tls_unload(mb_tls_loaded *loaded);
+int mb__tls_load_ticket_key(const mb_allocator *allocator, const mb_tls_settings *settings,
+                            uint32_t index, uint8_t out[MB_TLS_TICKET_KEY_BYTES],
+                            mb_tls_fault *fault);
 /* Adds authorities and revocation lists to the store of `ssl_ctx`. */
 int mb__tls_load_authorities(const mb_allocator *allocator, const mb_tls_settings *settings,
                              SSL_CTX *ssl_ctx, mb_tls_fault *fault);
@@ -71,6 +74,7 @@ typedef struct mb_tls_material {
     const mb_tls_settings *settings; /* the context's */
     SSL_CTX *ssl_ctx;
     mb_tls_loaded *identities; /* settings->identity_count */
+    uint8_t (*ticket_keys)[MB_TLS_TICKET_KEY_BYTES]; /* settings->ticket_key_count */
     mb_tls_choice fallback;    /* for names that none has */
     mb_map names;              /* lower-case name, "*.x" for wildcards -> mb_tls_choice * */
     mb_arena arena;            /* of names and choices */

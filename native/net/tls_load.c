@@ -307,7 +307,7 @@ static int read_staple(const loading *self, mb_tls_ocsp_policy policy) {
 
 int mb__tls_load_identity(const mb_tls_world *world, const mb_tls_settings *settings,
                           uint32_t index, mb_tls_loaded *out, mb_tls_fault *fault) {
-    *fault = (mb_tls_fault){.parent = "certificates", .index = index};
+    *fault = (mb_tls_fault){.parent = "tls_certificates", .index = index};
     const loading self = {world, &settings->identities[index], out, fault};
     int result = read_chain(&self);
     if (result == MB_OK) {
@@ -325,6 +325,23 @@ void mb__tls_unload(mb_tls_loaded *loaded) {
     EVP_PKEY_free(loaded->key);
     OPENSSL_free(loaded->staple);
     *loaded = (mb_tls_loaded){0};
+}
+
+int mb__tls_load_ticket_key(const mb_allocator *allocator, const mb_tls_settings *settings,
+                            uint32_t index, uint8_t out[MB_TLS_TICKET_KEY_BYTES],
+                            mb_tls_fault *fault) {
+    mb_slice bytes;
+    *fault = (mb_tls_fault){.parent = "session_ticket_keys", .index = index};
+    int result = mb__tls_read(allocator, &settings->ticket_keys[index], fault, &bytes);
+    if (result == MB_OK && bytes.len != MB_TLS_TICKET_KEY_BYTES) {
+        result = mb__tls_fault(fault, "session_ticket_keys", index, NULL,
+                               "%s must have 80 bytes, as of \"openssl rand 80\"",
+                               mb__tls_source_name(&settings->ticket_keys[index]));
+    } else if (result == MB_OK) {
+        memcpy(out, bytes.ptr, MB_TLS_TICKET_KEY_BYTES);
+    }
+    mb__tls_unread(allocator, bytes);
+    return result;
 }
 
 /* -- authorities ------------------------------------------------------------------------------ */
@@ -357,7 +374,7 @@ static int add_all(const mb_allocator *allocator, const mb_tls_source *source, c
                    const char *what, add_fn add, bool server, SSL_CTX *ssl_ctx,
                    mb_tls_fault *fault) {
     mb_slice bytes;
-    *fault = (mb_tls_fault){.parent = "validation", .index = -1, .field = field};
+    *fault = (mb_tls_fault){.parent = "validation_context", .index = -1, .field = field};
     int result = mb__tls_read(allocator, source, fault, &bytes);
     if (result != MB_OK) {
         return result;
@@ -370,10 +387,10 @@ static int add_all(const mb_allocator *allocator, const mb_tls_source *source, c
     if (bio == NULL) {
         result = MB_ENOMEM;
     } else if (count == 0) {
-        result = mb__tls_fault(fault, "validation", -1, field, "%s has no %s in PEM form",
+        result = mb__tls_fault(fault, "validation_context", -1, field, "%s has no %s in PEM form",
                                mb__tls_source_name(source), what);
     } else if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE) {
-        result = mb__tls_fault(fault, "validation", -1, field, "%s: number %d is no %s: %s",
+        result = mb__tls_fault(fault, "validation_context", -1, field, "%s: number %d is no %s: %s",
                                mb__tls_source_name(source), count + 1, what, mb__tls_reason());
     }
     mb__tls_errors_clear();

@@ -24,7 +24,7 @@
 /* -- what both sides have --------------------------------------------------------------------- */
 
 static int own_fault(mb_tls_fault *fault, const char *field, const char *value) {
-    return mb__tls_fault(fault, NULL, -1, field, "OpenSSL does not know \"%s\"", value);
+    return mb__tls_fault(fault, "tls_params", -1, field, "OpenSSL does not know \"%s\"", value);
 }
 
 static int set_versions(const mb_tls_settings *settings, SSL_CTX *ssl_ctx, mb_tls_fault *fault) {
@@ -36,14 +36,14 @@ static int set_versions(const mb_tls_settings *settings, SSL_CTX *ssl_ctx, mb_tl
         max = min;
     }
     if (min > max) {
-        return mb__tls_fault(fault, NULL, -1, "max_version", "is below the minimum version");
+        return mb__tls_fault(fault, "tls_params", -1, "tls_maximum_protocol_version", "is below the minimum version");
     }
     /* Level 2 asks for 112 bits of security; OpenSSL has TLS 1.0 and 1.1 at level 0 only. */
     SSL_CTX_set_security_level(ssl_ctx, min < TLS1_2_VERSION ? 0 : 2);
     return SSL_CTX_set_min_proto_version(ssl_ctx, min) == 1 &&
                    SSL_CTX_set_max_proto_version(ssl_ctx, max) == 1
                ? MB_OK
-               : mb__tls_fault(fault, NULL, -1, "min_version", "%s", mb__tls_reason());
+               : mb__tls_fault(fault, "tls_params", -1, "tls_minimum_protocol_version", "%s", mb__tls_reason());
 }
 
 /* OpenSSL passes over suites that it does not know, so each is tried by itself. */
@@ -84,7 +84,7 @@ static int set_parameters(const mb_tls_settings *settings, SSL_CTX *ssl_ctx, mb_
         result = own_fault(fault, "cipher_suites", SUITES_TLS13);
     }
     if (result == MB_OK && SSL_CTX_set1_groups_list(ssl_ctx, curves) != 1) {
-        result = own_fault(fault, "curves", curves);
+        result = own_fault(fault, "ecdh_curves", curves);
     }
     if (result == MB_OK && settings->signature_algorithms[0] != '\0' &&
         SSL_CTX_set1_sigalgs_list(ssl_ctx, settings->signature_algorithms) != 1) {
@@ -206,11 +206,25 @@ static int load_identities(mb_tls_context *context, mb_tls_material *material,
         if (loaded != NULL && SSL_CTX_use_cert_and_key(material->ssl_ctx, loaded->leaf, loaded->key,
                                                        loaded->chain, 1) != 1) {
             int64_t index = loaded - material->identities;
-            return mb__tls_fault(fault, "certificates", index, "certificate_chain",
+            return mb__tls_fault(fault, "tls_certificates", index, "certificate_chain",
                                  "cannot be used: %s", mb__tls_reason());
         }
     }
     return MB_OK;
+}
+
+static int load_ticket_keys(mb_tls_material *material, mb_tls_fault *fault) {
+    uint32_t count = material->settings->ticket_key_count;
+    if (count == 0) {
+        return MB_OK;
+    }
+    material->ticket_keys = mb_zalloc(material->allocator, (size_t)count * MB_TLS_TICKET_KEY_BYTES);
+    int result = material->ticket_keys != NULL ? MB_OK : MB_ENOMEM;
+    for (uint32_t i = 0; i < count && result == MB_OK; i++) {
+        result = mb__tls_load_ticket_key(material->allocator, material->settings, i,
+                                         material->ticket_keys[i], fault);
+    }
+    return result;
 }
 
 /* -- all of it -------------------------------------------------------------------------------- */
@@ -226,6 +240,9 @@ static int build(mb_tls_context *context, mb_tls_material *material, mb_tls_faul
     result = load_identities(context, material, fault);
     if (result == MB_OK) {
         result = mb__tls_load_authorities(material->allocator, settings, ssl_ctx, fault);
+    }
+    if (result == MB_OK) {
+        result = load_ticket_keys(material, fault);
     }
     if (result == MB_OK) {
         SSL_CTX_set_cert_verify_callback(ssl_ctx, mb__tls_verify, material);
@@ -272,6 +289,11 @@ void mb__tls_material_unref(mb_tls_material *material) {
         mb__tls_unload(&material->identities[i]);
     }
     mb_free(material->allocator, material->identities, count * sizeof(mb_tls_loaded));
+    if (material->ticket_keys != NULL) {
+        size_t bytes = (size_t)material->settings->ticket_key_count * MB_TLS_TICKET_KEY_BYTES;
+        OPENSSL_cleanse(material->ticket_keys, bytes);
+        mb_free(material->allocator, material->ticket_keys, bytes);
+    }
     SSL_CTX_free(material->ssl_ctx);
     mb_map_fini(&material->names);
     mb_arena_clear(&material->arena);

@@ -184,10 +184,10 @@ static bool set_sessions(mb_tls_material *material) {
 static int check_settings(const mb_tls_settings *settings, mb_tls_fault *fault) {
     const mb_tls_validation *validation = &settings->validation;
     if (settings->identity_count == 0) {
-        return mb__tls_fault(fault, NULL, -1, "certificates", "a server needs a certificate");
+        return mb__tls_fault(fault, NULL, -1, "tls_certificates", "a server needs a certificate");
     }
     if (validation->san_count > 0 && !mb__tls_checks_chain(settings)) {
-        return mb__tls_fault(fault, "validation", -1, "sans",
+        return mb__tls_fault(fault, "validation_context", -1, "match_typed_subject_alt_names",
                              "names in certificates that nobody vouches for prove nothing: set "
                              "trusted_ca");
     }

@@ -92,8 +92,8 @@ typedef struct mb_tls_settings {
     bool no_stateful_resumption;
     uint64_t session_timeout_s; /* 0: two hours */
     mb_tls_ocsp_policy ocsp_policy;
-    const uint8_t (*ticket_keys)[MB_TLS_TICKET_KEY_BYTES]; /* the first one seals */
-    uint32_t ticket_key_count;                             /* 0: our own, that rotate */
+    mb_tls_source *ticket_keys; /* MB_TLS_TICKET_KEY_BYTES each; the first one seals */
+    uint32_t ticket_key_count;  /* 0: our own, that rotate */
     /* client */
     const char *sni; /* "": the endpoint's name */
     bool auto_host_sni, auto_sni_san_validation;

@@ -57,15 +57,15 @@ static int set_keys(const uint8_t *key, const unsigned char *iv, EVP_CIPHER_CTX 
 /* 1 used, 2 used and to be renewed, 0 no ticket (a full handshake follows), -1 failed. */
 static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
                      EVP_MAC_CTX *mac, int seal) {
-    mb_tls_context *context = mb__tls_transport_of(ssl)->context;
-    const mb_tls_settings *settings = &context->settings;
-    const uint8_t(*keys)[MB_TLS_TICKET_KEY_BYTES] = settings->ticket_keys;
-    uint32_t count = settings->ticket_key_count;
+    const mb_tls_transport *self = mb__tls_transport_of(ssl);
+    mb_tls_context *context = self->context;
+    uint8_t(*keys)[MB_TLS_TICKET_KEY_BYTES] = self->material->ticket_keys;
+    uint32_t count = context->settings.ticket_key_count;
     if (count == 0) {
         if (!rotate(context)) {
             return -1;
         }
-        keys = (const uint8_t(*)[MB_TLS_TICKET_KEY_BYTES])context->tickets.keys;
+        keys = context->tickets.keys;
         count = MB_TLS_TICKET_KEYS_OWN;
     }
     if (seal) {
