@@ -10,6 +10,7 @@
 #include "config/document.h"
 #include "config/snapshot.h"
 #include "net/h2_keepalive.h"
+#include "net/tls.h"
 
 /* An object of the snapshot and how to let it go; newest first. */
 typedef struct mb_release {
@@ -90,6 +91,12 @@ typedef struct mb_config_level {
 /* Reads the per_filter map of a level; without entries it shares what is above. */
 void mb__config_level(mb_builder *builder, const mb_chain_source *source, const mb_doc *per_filter,
                       const mb_config_level *up, mb_config_level *out);
+
+/* -- tls_config.c ---------------------------------------------------------------------------- */
+
+/* A DownstreamTls (`server`) or UpstreamTls, loaded; owned by the snapshot. NULL: it is nil, or
+ * reported. */
+mb_tls_context *mb__config_tls(mb_builder *builder, const mb_doc *doc, bool server);
 
 /* -- the larger parts ------------------------------------------------------------------------ */
 

@@ -16,7 +16,7 @@ typedef struct cluster_parts {
     cluster_type type;
     uint32_t lb_policy;
     uint32_t buffer_limit_bytes;
-    mb_doc endpoints, circuit_breaker, http, tcp_keepalive;
+    mb_doc endpoints, circuit_breaker, http, tcp_keepalive, tls;
 } cluster_parts;
 
 static const char *const type_words[] = {
@@ -43,6 +43,7 @@ static const mb_doc_field cluster_fields[] = {
     PART("circuit_breaker", NODE, circuit_breaker),
     PART("http", NODE, http),
     PART("tcp_keepalive", NODE, tcp_keepalive),
+    PART("tls", NODE, tls),
     PART("stat_name", TEXT, settings.stat_name),
     PART("dns_refresh_ms", MS, settings.dns.refresh_us, .min = 1),
     PART("dns_jitter_ms", MS, settings.dns.jitter_us),
@@ -137,7 +138,15 @@ static void read_http(const mb_doc *doc, mb_cluster_settings *settings) {
     *settings = found.settings;
 }
 
-static void read_cluster(const mb_doc *doc, mb_cluster_settings *out) {
+/* The cluster of the previous snapshot that has the same settings, or NULL. Borrowed. */
+static mb_cluster *kept(const mb_builder *builder, const mb_cluster_settings *settings) {
+    mb_cluster *cluster =
+        builder->previous != NULL ? mb_snapshot_cluster(builder->previous, settings->name) : NULL;
+    bool same = cluster != NULL && mb_cluster_settings_hash(cluster) == settings->settings_hash;
+    return same ? cluster : NULL;
+}
+
+static void read_cluster(mb_builder *builder, const mb_doc *doc, mb_cluster_settings *out) {
     cluster_parts found = {0};
     MB_DOC_READ(doc, cluster_fields, &found);
     found.settings.strict_dns = found.type == TYPE_STRICT_DNS;
@@ -154,6 +163,9 @@ static void read_cluster(const mb_doc *doc, mb_cluster_settings *out) {
     }
     read_endpoints(&found.endpoints, &found.settings);
     found.settings.settings_hash = mb_hash(doc->value, HASH_SEED);
+    if (kept(builder, &found.settings) == NULL) { /* which has it loaded */
+        found.settings.tls = mb__config_tls(builder, &found.tls, false);
+    }
     *out = found.settings;
 }
 
@@ -161,26 +173,13 @@ static void release_cluster(void *cluster) {
     mb_cluster_unref(cluster);
 }
 
-static mb_cluster *reused(const mb_builder *builder, const mb_cluster_settings *settings) {
-    if (builder->previous == NULL) {
-        return NULL;
-    }
-    mb_cluster *cluster = mb_snapshot_cluster(builder->previous, settings->name);
-    if (cluster == NULL || mb_cluster_settings_hash(cluster) != settings->settings_hash) {
-        return NULL;
-    }
-    return mb_cluster_ref(cluster);
-}
-
 static void make_cluster(mb_builder *builder, const mb_cluster_settings *settings) {
     mb_release *owned = mb__release_new(builder);
     if (owned == NULL) {
         return;
     }
-    mb_cluster *cluster = reused(builder, settings);
-    if (cluster == NULL) {
-        cluster = mb_cluster_new(builder->worker, settings);
-    }
+    mb_cluster *cluster = kept(builder, settings);
+    cluster = cluster != NULL ? mb_cluster_ref(cluster) : mb_cluster_new(builder->worker, settings);
     if (cluster == NULL) {
         builder->reader.status = MB_ENOMEM;
         return;
@@ -213,7 +212,7 @@ void mb__config_clusters(mb_builder *builder, const mb_doc *doc) {
     mb_cluster_settings *settings = mb_doc_array(doc, &items, sizeof(*settings));
     uint32_t count = items.count;
     while (mb_doc_next(&items, &item)) {
-        read_cluster(&item, &settings[item.index]);
+        read_cluster(builder, &item, &settings[item.index]);
     }
     if (mb_doc_goes_on(&builder->reader) &&
         (check_names(builder, doc, settings, count) != MB_OK ||

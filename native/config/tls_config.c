@@ -21,8 +21,8 @@ static const char *const san_words[] = {
     [MB_TLS_SAN_URI] = "uri", [MB_TLS_SAN_IP] = "ip_address", NULL,
 };
 static const char *const match_words[] = {
-    [MB_TLS_MATCH_EXACT] = "exact",   [MB_TLS_MATCH_PREFIX] = "prefix",
-    [MB_TLS_MATCH_SUFFIX] = "suffix", [MB_TLS_MATCH_CONTAINS] = "contains",
+    [MB_TLS_MATCH_EXACT] = "exact",      [MB_TLS_MATCH_PREFIX] = "prefix",
+    [MB_TLS_MATCH_SUFFIX] = "suffix",    [MB_TLS_MATCH_CONTAINS] = "contains",
     [MB_TLS_MATCH_REGEX] = "safe_regex", NULL,
 };
 static const char *const ocsp_words[] = {
@@ -326,9 +326,14 @@ static void note(const mb_doc *doc, const mb_tls_fault *fault) {
     }
 }
 
+static void release(void *context) {
+    mb_tls_context_unref(context);
+}
+
 mb_tls_context *mb__config_tls(mb_builder *builder, const mb_doc *doc, bool server) {
     mb_worker *worker = builder->worker;
-    if (mb_doc_is_nil(doc) || builder->reader.status == MB_ENOMEM) {
+    mb_release *owned = mb_doc_is_nil(doc) ? NULL : mb__release_new(builder);
+    if (owned == NULL || builder->reader.status == MB_ENOMEM) {
         return NULL;
     }
     const mb_tls_world world = {worker->allocator, &worker->arenas, worker->loop, worker->logger};
@@ -358,5 +363,6 @@ mb_tls_context *mb__config_tls(mb_builder *builder, const mb_doc *doc, bool serv
         mb_tls_context_unref(context);
         return NULL;
     }
+    mb__release_own(builder, owned, release, context);
     return context;
 }

@@ -119,8 +119,8 @@ struct mb_conn {
  * transport. NULL: out of memory (the transport is closed and freed). */
 mb_conn *mb_conn_new(mb_net *net, mb_transport *transport, int fd, const mb_address *remote,
                      const mb_conn_events *events, void *owner);
-/* False while its transport shakes hands or its stage waits: then `on_connected` or `on_close` follows, and nothing
- * else before. */
+/* False while its transport shakes hands or its stage waits: then `on_connected` or `on_close`
+ * follows, and nothing else before. */
 bool mb_conn_is_open(const mb_conn *conn);
 /* For an accepted one: its handshake is over within that time, or it is closed with
  * MB_CLOSED_CONNECT_TIMEOUT. 0: no limit. */

@@ -65,7 +65,7 @@ typedef struct mb_tls_world {
 typedef struct mb_tls_fault {
     const char *parent; /* NULL: the common context itself */
     const char *field;  /* NULL: the element */
-    int64_t index; /* of an element of `parent`; -1: it is none */
+    int64_t index;      /* of an element of `parent`; -1: it is none */
     char text[512];
 } mb_tls_fault;
 
@@ -96,6 +96,9 @@ typedef struct mb_tls_client_maker {
     const char *server_name;  /* SNI; "" none. Owned, as is `verify_name` */
     const char *verify_name;  /* the name that the certificate must have; "" none */
     bool verify_ip;           /* it is an address */
+    /* Offered where the settings have none, in wire form; borrowed. What is to be spoken may differ
+     * by connection: change it in a copy of the maker. */
+    mb_slice alpn;
 } mb_tls_client_maker;
 
 /* `hostname`: the endpoint's, may be empty; `ip`: its address as text, for hosts without a name.

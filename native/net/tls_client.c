@@ -179,6 +179,11 @@ static bool set_names(mb_tls_transport *self, const mb_tls_client_maker *maker) 
     memcpy(self->names, maker->verify_name, length + 1);
     self->verify_name = self->session_name = self->names;
     self->verify_ip = maker->verify_ip;
+    bool offer = self->context->settings.alpn.len == 0 && maker->alpn.len > 0;
+    if (offer && SSL_set_alpn_protos(self->ssl, (const unsigned char *)maker->alpn.ptr,
+                                     (unsigned)maker->alpn.len) != 0) {
+        return false;
+    }
     return maker->server_name[0] == '\0' ||
            SSL_set_tlsext_host_name(self->ssl, maker->server_name) == 1;
 }

@@ -73,11 +73,11 @@ typedef struct mb_tls_material {
     const mb_allocator *allocator;
     const mb_tls_settings *settings; /* the context's */
     SSL_CTX *ssl_ctx;
-    mb_tls_loaded *identities; /* settings->identity_count */
+    mb_tls_loaded *identities;                       /* settings->identity_count */
     uint8_t (*ticket_keys)[MB_TLS_TICKET_KEY_BYTES]; /* settings->ticket_key_count */
-    mb_tls_choice fallback;    /* for names that none has */
-    mb_map names;              /* lower-case name, "*.x" for wildcards -> mb_tls_choice * */
-    mb_arena arena;            /* of names and choices */
+    mb_tls_choice fallback;                          /* for names that none has */
+    mb_map names;   /* lower-case name, "*.x" for wildcards -> mb_tls_choice * */
+    mb_arena arena; /* of names and choices */
 } mb_tls_material;
 
 int mb__tls_material_new(mb_tls_context *context, mb_tls_material **out, mb_tls_fault *fault);

@@ -36,14 +36,16 @@ static int set_versions(const mb_tls_settings *settings, SSL_CTX *ssl_ctx, mb_tl
         max = min;
     }
     if (min > max) {
-        return mb__tls_fault(fault, "tls_params", -1, "tls_maximum_protocol_version", "is below the minimum version");
+        return mb__tls_fault(fault, "tls_params", -1, "tls_maximum_protocol_version",
+                             "is below the minimum version");
     }
     /* Level 2 asks for 112 bits of security; OpenSSL has TLS 1.0 and 1.1 at level 0 only. */
     SSL_CTX_set_security_level(ssl_ctx, min < TLS1_2_VERSION ? 0 : 2);
     return SSL_CTX_set_min_proto_version(ssl_ctx, min) == 1 &&
                    SSL_CTX_set_max_proto_version(ssl_ctx, max) == 1
                ? MB_OK
-               : mb__tls_fault(fault, "tls_params", -1, "tls_minimum_protocol_version", "%s", mb__tls_reason());
+               : mb__tls_fault(fault, "tls_params", -1, "tls_minimum_protocol_version", "%s",
+                               mb__tls_reason());
 }
 
 /* OpenSSL passes over suites that it does not know, so each is tried by itself. */

@@ -210,6 +210,13 @@ static int define_stats(mb_cluster *cluster) {
         text[sizeof head - 1 + i] = name.ptr[i] == ':' ? '_' : name.ptr[i];
     }
     text[length - 1] = '.';
+    if (cluster->settings.tls != NULL) {
+        int counted = mb_tls_context_count_as(cluster->settings.tls, cluster->worker->stats,
+                                              (mb_slice){text, length});
+        if (counted < 0) {
+            return counted;
+        }
+    }
     int rc =
         mb_cluster_stats_define(cluster->worker->stats, (mb_slice){text, length}, &cluster->stats);
     if (rc != MB_OK || cluster->settings.protocol == MB_UPSTREAM_HTTP1) {
@@ -259,6 +266,7 @@ static void destroy(mb_cluster *cluster) {
     if (cluster->balancer != NULL) {
         cluster->balancer->vtable->free(cluster->balancer);
     }
+    mb_tls_context_unref(cluster->settings.tls);
     mb_arena_clear(&cluster->arena);
     mb_free(allocator, cluster, sizeof *cluster);
 }
@@ -321,6 +329,9 @@ mb_cluster *mb_cluster_new(mb_worker *worker, const mb_cluster_settings *setting
     cluster->refs = 1;
     cluster->worker = worker;
     cluster->settings = *settings;
+    if (settings->tls != NULL) {
+        mb_tls_context_ref(settings->tls);
+    }
     mb_arena_init(&cluster->arena, &worker->arenas);
     if (start(cluster) != MB_OK) {
         mb_cluster_unref(cluster);

@@ -13,6 +13,7 @@
 #include "filter/worker.h"
 #include "http/codec.h"
 #include "net/h2_keepalive.h"
+#include "net/tls.h"
 
 typedef struct mb_cluster mb_cluster;
 typedef struct mb_upstream_host mb_upstream_host;
@@ -74,7 +75,8 @@ typedef struct mb_cluster_settings {
     uint64_t max_connection_duration_us; /* then no further request; 0: none */
     mb_dns_settings dns;
     mb_tcp_keepalive keepalive;
-    size_t buffer_limit_bytes;            /* per_connection_buffer_limit_bytes; 0: none */
+    mb_tls_context *tls;       /* the cluster takes a reference of its own; NULL: clear text */
+    size_t buffer_limit_bytes; /* per_connection_buffer_limit_bytes; 0: none */
     uint32_t max_requests_per_connection; /* 0: no limit */
     mb_circuit_limits limits;
     mb_upstream_protocol protocol;

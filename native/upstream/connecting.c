@@ -12,6 +12,7 @@
 mb_conn *mb__upstream_connect(mb_upstream_host *host, const mb_conn_events *events, void *owner) {
     mb_cluster *cluster = host->cluster;
     const mb_connect_options options = {.remote = &host->address,
+                                        .maker = mb_host_maker(host),
                                         .timeout_us = cluster->settings.connect_timeout_us};
     mb_conn *conn = mb_conn_connect(&cluster->worker->net, &options, events, owner);
 

@@ -31,6 +31,7 @@ struct mb_upstream_host {
     mb_cluster *cluster; /* one hold: its memory outlives the host */
     mb_address address;
     mb_slice hostname;
+    mb_tls_client_maker tls; /* `context` NULL: clear text */
     mb_pool pool;
     mb_host_stats stats;
 };
@@ -42,5 +43,9 @@ static inline mb_upstream_host *mb_host_ref(mb_upstream_host *host) {
     return host;
 }
 void mb_host_unref(mb_upstream_host *host);
+/* How connections to it begin: for mb_connect_options. NULL: in clear text. */
+static inline const mb_transport_maker *mb_host_maker(const mb_upstream_host *host) {
+    return host->tls.context != NULL ? &host->tls.maker : NULL;
+}
 
 #endif

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from moebridge.config.http2_model import Http2Options
+from moebridge.config.tls_model import UpstreamTls
 from moebridge.config.value_model import Value
 
 __all__ = [
@@ -104,6 +105,8 @@ class Cluster(Value, frozen=True, kw_only=True):
     http: UpstreamHttp = UpstreamHttp()
     # None = no SO_KEEPALIVE (default). Envoy's upstream_connection_options.tcp_keepalive.
     tcp_keepalive: TcpKeepalive | None = None
+    # None = clear text (default). Envoy's transport_socket with an UpstreamTlsContext.
+    tls: UpstreamTls | None = None
     # Name in statistics, Envoy's alt_stat_name; already `name` when not given.
     stat_name: str = ""
     # strict_dns only. Pause between resolutions. ms, default 5 s.

@@ -21,6 +21,7 @@ from moebridge.config.lower_address import (
     is_link_local,
 )
 from moebridge.config.lower_http2 import CLIENT_STREAMS, http2_options
+from moebridge.config.lower_tls import upstream_tls
 from moebridge.config.lower_values import Context, lowered_enum, refuse_unless
 from moebridge.config.proto_json import NOT_YET, Node
 
@@ -51,7 +52,6 @@ def clusters(ctx: Context, nodes: list[Node]) -> list[Cluster]:
 
 def _cluster(ctx: Context, node: Node) -> Cluster:
     is_dns = node.get("type", "STATIC") == "STRICT_DNS"
-    plain_transport(ctx, node)
     refresh = node.get("dns_refresh_rate", _DNS_REFRESH_MS)
     failure = node.node("dns_failure_refresh_rate")
     base = failure.get("base_interval", refresh)
@@ -68,6 +68,7 @@ def _cluster(ctx: Context, node: Node) -> Cluster:
         circuit_breaker=_circuit_breaker(ctx, node.node("circuit_breakers")),
         http=_upstream_http(ctx, node),
         tcp_keepalive=_keepalive(node.node("upstream_connection_options")),
+        tls=upstream_tls(ctx, node),
         stat_name=node.get("alt_stat_name", "") or name,
         dns_refresh_ms=refresh,
         dns_jitter_ms=node.get("dns_jitter", 0),

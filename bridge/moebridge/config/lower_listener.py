@@ -7,6 +7,7 @@ from moebridge.config.lower_address import is_ip
 from moebridge.config.lower_cluster import buffer_limit, clusters, plain_transport
 from moebridge.config.lower_hcm import hcm
 from moebridge.config.lower_network import network_filter, tcp_proxy
+from moebridge.config.lower_tls import secrets
 from moebridge.config.lower_values import Context
 from moebridge.config.model import Config, FilterChain, Hcm, HttpFilter, Listener, TcpProxy
 from moebridge.config.proto_json import NOT_YET, Node
@@ -33,13 +34,14 @@ def bootstrap(faults: Faults, node: Node) -> Config:
     """
     resources = node.node("static_resources")
     cluster_nodes = resources.nodes("clusters")
+    known = secrets(Context(faults=faults, clusters=frozenset()), resources.nodes("secrets"))
     names = frozenset(c["name"] for c in cluster_nodes if "name" in c)
     listeners = []
     seen: dict[str, Path] = {}
     addresses: set[tuple[str, int]] = set()
     for i, listener in enumerate(resources.nodes("listeners")):
         # A context of its own: what one connection manager says does not reach the next.
-        lowered = _listener(Context(faults=faults, clusters=names), listener, i)
+        lowered = _listener(Context(faults=faults, clusters=names, secrets=known), listener, i)
         if seen.setdefault(lowered.name, listener.path) != listener.path:
             faults.add(listener.at("name"), f"duplicate listener name {quoted(lowered.name)}")
         address = (lowered.host, lowered.port)
@@ -53,7 +55,7 @@ def bootstrap(faults: Faults, node: Node) -> Config:
         node_id=own.get("id", ""),
         node_cluster=own.get("cluster", ""),
         listeners=listeners,
-        clusters=clusters(Context(faults=faults, clusters=names), cluster_nodes),
+        clusters=clusters(Context(faults=faults, clusters=names, secrets=known), cluster_nodes),
     )
 
 

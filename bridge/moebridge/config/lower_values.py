@@ -65,6 +65,8 @@ class Context(msgspec.Struct, kw_only=True):
     stream_idle_ms: int = 0
     max_stream_duration_ms: int = 0
     max_direct_response_bytes: int = 4096
+    #: Static secrets by name.
+    secrets: dict[str, Node] = {}
 
     def fault(self, path: Path, message: str) -> None:
         """Notes a fault."""

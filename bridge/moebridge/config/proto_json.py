@@ -13,7 +13,7 @@ from typing import Any
 from moebridge.config import scalars, schema
 from moebridge.config.faults import Faults, Path, describe, nearest, quoted
 from moebridge.config.schema import FieldSpec, MessageSpec
-from moebridge.config.support import FIELDS
+from moebridge.config.support import FIELDS, SECRETS
 
 __all__ = ["NOT_YET", "Node", "read_message"]
 
@@ -96,7 +96,11 @@ def read_message(faults: Faults, name: str, value: object, path: Path) -> Node:
             other = oneofs.setdefault(field.oneof, name_)
             if other != name_:
                 faults.add(path, f"only one of {other} and {name_} can be given")
-        result = _field(faults, field, item, field_path)
+        if (spec.name, name_) in SECRETS:
+            with faults.secret():
+                result = _field(faults, field, item, field_path)
+        else:
+            result = _field(faults, field, item, field_path)
         if result is _BAD:
             node.bad.add(name_)
         else:

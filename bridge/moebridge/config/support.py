@@ -13,6 +13,7 @@ _ROUTE = "envoy.config.route.v3."
 _CLUSTER = "envoy.config.cluster.v3."
 _ENDPOINT = "envoy.config.endpoint.v3."
 _LISTENER = "envoy.config.listener.v3."
+_TLS = "envoy.extensions.transport_sockets.tls.v3."
 _MATCHER = "envoy.type.matcher.v3."
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3."
 _UPSTREAM_HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -31,7 +32,7 @@ FIELDS: dict[str, frozenset[str]] = {
     message: frozenset(names.split())
     for message, names in {
         "envoy.config.bootstrap.v3.Bootstrap": "node static_resources",
-        "envoy.config.bootstrap.v3.Bootstrap.StaticResources": "listeners clusters",
+        "envoy.config.bootstrap.v3.Bootstrap.StaticResources": "listeners clusters secrets",
         _CORE + "Node": "id cluster",
         # Addresses
         _CORE + "Address": "socket_address pipe",
@@ -41,6 +42,29 @@ FIELDS: dict[str, frozenset[str]] = {
         _CORE + "TcpKeepalive": "keepalive_probes keepalive_time keepalive_interval",
         _CORE + "TransportSocket": "name typed_config",
         "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer": "",
+        # TLS
+        _TLS + "DownstreamTlsContext": "common_tls_context require_client_certificate require_sni"
+        " session_ticket_keys disable_stateless_session_resumption"
+        " disable_stateful_session_resumption session_timeout ocsp_staple_policy"
+        " full_scan_certs_on_sni_mismatch prefer_client_ciphers",
+        _TLS + "UpstreamTlsContext": "common_tls_context sni auto_host_sni"
+        " auto_sni_san_validation max_session_keys",
+        _TLS + "CommonTlsContext": "tls_params tls_certificates tls_certificate_sds_secret_configs"
+        " validation_context validation_context_sds_secret_config alpn_protocols",
+        _TLS + "TlsParameters": "tls_minimum_protocol_version tls_maximum_protocol_version"
+        " cipher_suites ecdh_curves signature_algorithms",
+        _TLS + "TlsCertificate": "certificate_chain private_key password ocsp_staple"
+        " watched_directory",
+        _TLS + "TlsSessionTicketKeys": "keys",
+        _TLS + "CertificateValidationContext": "trusted_ca system_root_certs watched_directory"
+        " verify_certificate_spki verify_certificate_hash match_typed_subject_alt_names"
+        " match_subject_alt_names crl allow_expired_certificate trust_chain_verification"
+        " only_verify_leaf_cert_crl max_verify_depth",
+        _TLS + "CertificateValidationContext.SystemRootCerts": "",
+        _TLS + "SubjectAltNameMatcher": "san_type matcher",
+        _TLS + "SdsSecretConfig": "name",
+        _TLS + "Secret": "name tls_certificate validation_context",
+        _CORE + "WatchedDirectory": "path",
         # Listener
         _LISTENER + "Listener": "name address stat_prefix filter_chains default_filter_chain"
         " per_connection_buffer_limit_bytes enable_reuse_port tcp_backlog_size",
@@ -169,6 +193,17 @@ FIELDS: dict[str, frozenset[str]] = {
     }.items()
 }
 
+#: Message and field -> what stands there may be a key or a password: no error shows it.
+SECRETS = frozenset(
+    (_message, _field)
+    for _message, _fields in (
+        (_TLS + "TlsCertificate", "private_key password"),
+        (_TLS + "TlsSessionTicketKeys", "keys"),
+        (_CORE + "DataSource", "inline_string inline_bytes"),
+    )
+    for _field in _fields.split()
+)
+
 #: Enum -> values that moebridge carries out; an enum that is not here has all of them.
 ENUM_VALUES: dict[str, frozenset[str]] = {
     enum: frozenset(names.split())
@@ -176,6 +211,7 @@ ENUM_VALUES: dict[str, frozenset[str]] = {
         _CORE + "SocketAddress.Protocol": "TCP",
         _CORE + "RoutingPriority": "DEFAULT",
         _CLUSTER + "Cluster.DiscoveryType": "STATIC STRICT_DNS",
+        _TLS + "SubjectAltNameMatcher.SanType": "EMAIL DNS URI IP_ADDRESS",
         _CLUSTER + "Cluster.LbPolicy": "ROUND_ROBIN",
         _HCM + "HttpConnectionManager.CodecType": "AUTO HTTP1 HTTP2",
         _HCM + "HttpConnectionManager.ForwardClientCertDetails": "SANITIZE",
@@ -204,7 +240,8 @@ ANY_TYPES: dict[tuple[str, str], frozenset[str]] = {
         (
             _CORE + "TransportSocket",
             "typed_config",
-            "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer",
+            "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
+            f" {_TLS}DownstreamTlsContext {_TLS}UpstreamTlsContext",
         ),
         (
             "envoy.config.accesslog.v3.AccessLog",
