@@ -57,7 +57,7 @@ static const char config_minimal[] =
     "'max_outbound_frames':10000,'max_outbound_control_frames':1000,"
     "'max_consecutive_empty_frames':1,'max_priority_frames_per_stream':100,"
     "'max_window_updates_per_data_frame':10,'allow_connect':false,'keepalive':null}},"
-    "'tcp_keepalive':null,'stat_name':'','dns_refresh_ms':5000,'dns_jitter_ms':0,"
+    "'tcp_keepalive':null,'tls':null,'stat_name':'','dns_refresh_ms':5000,'dns_jitter_ms':0,"
     "'dns_failure_refresh_base_ms':5000,'dns_failure_refresh_max_ms':5000,"
     "'respect_dns_ttl':false,'dns_lookup_family':'auto'}]}";
 
@@ -240,7 +240,7 @@ static const char config_full[] =
     "'max_outbound_frames':10000,'max_outbound_control_frames':1000,"
     "'max_consecutive_empty_frames':1,'max_priority_frames_per_stream':100,"
     "'max_window_updates_per_data_frame':10,'allow_connect':false,'keepalive':null}},"
-    "'tcp_keepalive':null,'stat_name':'','dns_refresh_ms':5000,'dns_jitter_ms':0,"
+    "'tcp_keepalive':null,'tls':null,'stat_name':'','dns_refresh_ms':5000,'dns_jitter_ms':0,"
     "'dns_failure_refresh_base_ms':5000,'dns_failure_refresh_max_ms':5000,"
     "'respect_dns_ttl':false,'dns_lookup_family':'auto'},{'name':'names','type':'static',"
     "'lb_policy':'round_robin','endpoints':[{'host':'::1','port':81,'path':'','weight':2,"
@@ -257,7 +257,7 @@ static const char config_full[] =
     "'max_priority_frames_per_stream':39,'max_window_updates_per_data_frame':40,"
     "'allow_connect':true,'keepalive':{'interval_ms':41,'interval_jitter_ms':42,"
     "'timeout_ms':43,'idle_interval_ms':44}}},'tcp_keepalive':{'probes':31,'time_s':32,"
-    "'interval_s':33},'stat_name':'stat','dns_refresh_ms':5000,'dns_jitter_ms':0,"
+    "'interval_s':33},'tls':null,'stat_name':'stat','dns_refresh_ms':5000,'dns_jitter_ms':0,"
     "'dns_failure_refresh_base_ms':5000,'dns_failure_refresh_max_ms':5000,"
     "'respect_dns_ttl':false,'dns_lookup_family':'auto'}]}";
 /* clang-format on */
