@@ -97,6 +97,8 @@ void mb__config_level(mb_builder *builder, const mb_chain_source *source, const 
 /* A DownstreamTls (`server`) or UpstreamTls, loaded; owned by the snapshot. NULL: it is nil, or
  * reported. */
 mb_tls_context *mb__config_tls(mb_builder *builder, const mb_doc *doc, bool server);
+/* One that an older snapshot has too: this one owns a reference, and its files are looked at. */
+mb_tls_context *mb__config_tls_share(mb_builder *builder, mb_tls_context *context);
 
 /* -- the larger parts ------------------------------------------------------------------------ */
 

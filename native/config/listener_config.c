@@ -6,15 +6,43 @@
 
 typedef struct chain_parts {
     mb_filter_chain_config chain;
-    mb_doc network_filters, hcm, tcp_proxy;
+    mb_doc tls, network_filters, hcm, tcp_proxy;
 } chain_parts;
 
 static const mb_doc_field chain_fields[] = {
     MB_DOC_FIELD("name", TEXT, chain_parts, chain.name),
+    MB_DOC_FIELD("tls", NODE, chain_parts, tls),
+    MB_DOC_FIELD("transport_connect_timeout_ms", MS, chain_parts,
+                 chain.transport_connect_timeout_us),
     MB_DOC_FIELD("network_filters", NODE, chain_parts, network_filters),
     MB_DOC_FIELD("hcm", NODE, chain_parts, hcm),
     MB_DOC_FIELD("tcp_proxy", NODE, chain_parts, tcp_proxy),
 };
+
+/* The TLS context of the previous snapshot that has the same settings, or NULL: taken over, so that
+ * a reload keeps the keys of session tickets. Borrowed. */
+static mb_tls_context *kept_tls(const mb_snapshot *previous, uint64_t hash) {
+    for (uint32_t i = 0; previous != NULL && i < previous->listener_count; i++) {
+        const mb_listener_config *listener = &previous->listeners[i];
+        for (uint32_t k = 0; k < mb_listener_config_chain_count(listener); k++) {
+            const mb_filter_chain_config *chain = mb_listener_config_chain(listener, k);
+            if (chain->tls != NULL && chain->tls_hash == hash) {
+                return chain->tls;
+            }
+        }
+    }
+    return NULL;
+}
+
+static void read_tls(mb_builder *builder, const mb_doc *doc, mb_filter_chain_config *chain) {
+    if (mb_doc_is_nil(doc) || doc->value.ptr == NULL) {
+        return;
+    }
+    chain->tls_hash = mb_hash(doc->value, 0);
+    mb_tls_context *kept = kept_tls(builder->previous, chain->tls_hash);
+    chain->tls =
+        kept != NULL ? mb__config_tls_share(builder, kept) : mb__config_tls(builder, doc, true);
+}
 
 static void read_hcm(mb_builder *builder, const mb_doc *doc, mb_filter_chain_config *chain) {
     mb_hcm_config *hcm = mb_doc_alloc(&builder->reader, 1, sizeof(*hcm));
@@ -27,6 +55,7 @@ static void read_hcm(mb_builder *builder, const mb_doc *doc, mb_filter_chain_con
 static void read_chain(mb_builder *builder, const mb_doc *doc, mb_filter_chain_config *out) {
     chain_parts found = {0};
     MB_DOC_READ(doc, chain_fields, &found);
+    read_tls(builder, &found.tls, &found.chain);
     mb__config_network_chain(builder, &found.network_filters, &found.chain.network);
     bool has_hcm = !mb_doc_is_nil(&found.hcm);
     if (has_hcm == !mb_doc_is_nil(&found.tcp_proxy)) {

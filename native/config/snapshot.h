@@ -13,14 +13,18 @@
 #include "config/tcp_config.h"
 #include "filter/network_chain.h"
 #include "net/listener.h"
+#include "net/tls.h"
 
 typedef struct mb_snapshot mb_snapshot;
 struct mb_release; /* snapshot.c: what needs more than its memory freed */
 
 /* One of a listener's filter chains: what becomes of the connections that it gets. */
 typedef struct mb_filter_chain_config {
-    mb_slice name;            /* may be empty */
-    mb_network_chain network; /* network filters, in front of the terminal */
+    mb_slice name;                         /* may be empty */
+    mb_tls_context *tls;                   /* NULL: clear text */
+    uint64_t tls_hash;                     /* of the document's bytes for it */
+    uint64_t transport_connect_timeout_us; /* until the handshake is over; 0: no limit */
+    mb_network_chain network;              /* network filters, in front of the terminal */
     /* The terminal: one of them is not NULL. */
     mb_hcm_config *hcm;
     mb_tcp_config *tcp;

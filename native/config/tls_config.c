@@ -366,3 +366,13 @@ mb_tls_context *mb__config_tls(mb_builder *builder, const mb_doc *doc, bool serv
     mb__release_own(builder, owned, release, context);
     return context;
 }
+
+mb_tls_context *mb__config_tls_share(mb_builder *builder, mb_tls_context *context) {
+    mb_release *owned = mb__release_new(builder);
+    if (owned == NULL) {
+        return NULL;
+    }
+    mb__release_own(builder, owned, release, mb_tls_context_ref(context));
+    mb_tls_context_poll_files(context);
+    return context;
+}

@@ -61,6 +61,7 @@ typedef struct mb_stream_info {
     uint32_t attempts;
     const char *protocol;          /* constant */
     const char *upstream_protocol; /* constant; NULL: there was no upstream */
+    const struct mb_tls_info *tls; /* the client's connection's; NULL: clear text */
     mb_slice details;              /* response code details; constant or in the arena */
     mb_slice termination_details;  /* connection termination details */
     mb_slice upstream_failure;     /* transport failure reason; constant or in the arena */

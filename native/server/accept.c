@@ -16,6 +16,16 @@ static const mb_filter_chain_config *find_chain(const mb_listener_config *config
     return config->chain_count > 0 ? &config->chains[0] : config->default_chain;
 }
 
+static mb_transport *make_transport(const mb_ingress *ingress, const mb_filter_chain_config *chain,
+                                    int fd) {
+    const mb_allocator *allocator = ingress->worker->allocator;
+    if (chain->tls == NULL) {
+        return mb_plain_transport_new(allocator, fd);
+    }
+    const mb_transport_maker *maker = mb_tls_server_maker(chain->tls);
+    return maker->make(maker, allocator, fd);
+}
+
 void mb_accept_socket(mb_ingress *ingress, int fd, const mb_address *remote) {
     const mb_filter_chain_config *chain = find_chain(ingress->config);
     mb_accepted accepted = {.fd = fd, .remote = *remote};
@@ -24,7 +34,7 @@ void mb_accept_socket(mb_ingress *ingress, int fd, const mb_address *remote) {
         refuse(ingress, fd);
         return;
     }
-    accepted.transport = mb_plain_transport_new(ingress->worker->allocator, fd);
+    accepted.transport = make_transport(ingress, chain, fd);
     if (accepted.transport == NULL) {
         mb_listener_release(ingress->listener);
         return;

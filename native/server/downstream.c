@@ -6,6 +6,10 @@
 #include "base/slice.h"
 #include "server/server_internal.h"
 
+/* Lines about failed handshakes that a listener writes in such a time. */
+#define MB_HANDSHAKE_LOG_US 1000000u
+#define MB_HANDSHAKE_LOG_MAX 10u
+
 void mb_downstream_begin(mb_downstream *self, const mb_downstream_ops *ops, mb_ingress *ingress,
                          const mb_filter_chain_config *chain) {
     self->ops = ops;
@@ -18,6 +22,38 @@ void mb_downstream_begin(mb_downstream *self, const mb_downstream_ops *ops, mb_i
     mb_list_push_back(&ingress->downstreams, &self->node);
     mb_metric_inc(ingress->metrics.cx_total);
     mb_metric_add(ingress->metrics.cx_active, 1);
+    if (self->conn != NULL) {
+        mb_conn_set_handshake_timeout(self->conn, chain->transport_connect_timeout_us);
+    }
+}
+
+void mb_downstream_account_close(mb_downstream *self, mb_close_reason reason) {
+    mb_ingress *ingress = self->ingress;
+    if (reason != MB_CLOSED_HANDSHAKE_FAILED && reason != MB_CLOSED_CONNECT_TIMEOUT) {
+        return;
+    }
+    if (reason == MB_CLOSED_CONNECT_TIMEOUT) {
+        mb_metric_inc(ingress->metrics.transport_connect_timeout);
+    }
+    uint64_t now_us = mb_loop_now_us(ingress->worker->loop);
+    if (now_us - ingress->handshake_log_us >= MB_HANDSHAKE_LOG_US) {
+        ingress->handshake_log_us = now_us;
+        ingress->handshake_logged = 0;
+    }
+    if (ingress->handshake_logged++ >= MB_HANDSHAKE_LOG_MAX) {
+        return; /* the counters have it; a flood of them must not be one of lines */
+    }
+    char remote[MB_ADDRESS_TEXT_BYTES];
+    size_t length = mb_address_text(&self->conn->remote, remote);
+    mb_slice why = reason == MB_CLOSED_CONNECT_TIMEOUT
+                       ? MB_SLICE_LIT("it took too long")
+                       : mb_transport_failure(self->conn->transport);
+    if (why.len == 0) {
+        why = MB_SLICE_LIT("the client went away");
+    }
+    mb_worker_log(ingress->worker, MB_LOG_INFO, "tls",
+                  "listener '%s': handshake with %.*s failed: %.*s", ingress->name, (int)length,
+                  remote, (int)why.len, why.ptr);
 }
 
 static void release_snapshot(void *snapshot) {

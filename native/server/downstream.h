@@ -41,11 +41,15 @@ typedef struct mb_accepted {
     mb_transport *transport; /* the terminal takes it */
 } mb_accepted;
 
-/* Enters the list; `self->conn` may still be NULL. */
+/* Enters the list; `self->conn` may still be NULL, else its handshake has from now on the time that
+ * the chain gives it. */
 void mb_downstream_begin(mb_downstream *self, const mb_downstream_ops *ops, mb_ingress *ingress,
                          const mb_filter_chain_config *chain);
 /* Puts the chain's network filters into `self->conn`, where it has some. MB_OK or MB_ENOMEM. */
 int mb_downstream_filter(mb_downstream *self);
+/* Tells of a connection that never got through its handshake: counters and a line in the log. From
+ * on_close, whatever the reason. */
+void mb_downstream_account_close(mb_downstream *self, mb_close_reason reason);
 /* Leaves it; the connection is closed. May free the ingress. */
 void mb_downstream_end(mb_downstream *self);
 

@@ -12,6 +12,7 @@
 #include "server/http_conn.h"
 
 #include "base/slice.h"
+#include "net/tls.h"
 #include "server/server_internal.h"
 
 static const mb_slice preface = MB_SLICE_LIT("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
@@ -60,8 +61,23 @@ static void choose(mb_http_conn *hc, mb_codec_type type) {
     }
 }
 
+/* What was agreed on in the handshake; AUTO: nothing that we know. */
+static mb_codec_type alpn_type(const mb_http_conn *hc) {
+    const mb_tls_info *tls = mb_transport_tls(hc->base.conn->transport);
+    if (tls == NULL) {
+        return MB_CODEC_AUTO;
+    }
+    if (mb_slice_equal(tls->alpn, MB_SLICE_LIT("h2"))) {
+        return MB_CODEC_HTTP2;
+    }
+    bool one = mb_slice_equal(tls->alpn, MB_SLICE_LIT("http/1.1")) ||
+               mb_slice_equal(tls->alpn, MB_SLICE_LIT("http/1.0"));
+    return one ? MB_CODEC_HTTP1 : MB_CODEC_AUTO;
+}
+
 void mb__http_codec_find(mb_http_conn *hc) {
     mb_codec_type type = mb__http_conn_config(hc)->codec_type;
+    type = type == MB_CODEC_AUTO ? alpn_type(hc) : type;
     if (type != MB_CODEC_AUTO) {
         choose(hc, type);
     }

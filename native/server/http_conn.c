@@ -64,6 +64,7 @@ static void on_close(void *owner, mb_conn *conn, mb_close_reason reason) {
     }
     free_dying(hc);
     account_closed(hc, conn, reason);
+    mb_downstream_account_close(&hc->base, reason);
     mb_loop_disarm(&hc->idle_timer);
     mb_loop_disarm(&hc->head_timer);
     mb_loop_disarm(&hc->duration_timer);
@@ -153,6 +154,7 @@ static void describe(const mb_http_conn *hc, mb_stream_info *info) {
     info->direct_remote = hc->base.conn->remote;
     info->remote = hc->base.conn->remote;
     info->local = hc->base.conn->local;
+    info->tls = mb_transport_tls(hc->base.conn->transport);
 }
 
 static void count_request(const mb_http_conn *hc) {

@@ -211,7 +211,7 @@ static int set_scheme(mb_stream *stream, const mb_hcm_config *config) {
         mb_slice_equal(proto, MB_SLICE_LIT("http")) || mb_slice_equal(proto, MB_SLICE_LIT("https"));
     bool own = config->use_remote_address && config->xff_num_trusted_hops == 0;
     if (own || !believable) {
-        proto = MB_SLICE_LIT("http");
+        proto = stream->info.tls != NULL ? MB_SLICE_LIT("https") : MB_SLICE_LIT("http");
     }
     /* What a neighbour says is sent on, even where it is no scheme for us. */
     if (own || !mb_headers_has(headers, MB_TOKEN_X_FORWARDED_PROTO)) {

@@ -13,6 +13,25 @@ static void on_accept(void *owner, mb_listener *listener, int fd, const mb_addre
     mb_accept_socket(owner, fd, remote);
 }
 
+/* listener.<address>.ssl.*: all chains count together. */
+static int define_tls_metrics(mb_worker *worker, const mb_listener_config *config,
+                              mb_slice listener) {
+    mb_text prefix;
+    mb_text_init(&prefix, worker->allocator, SIZE_MAX);
+    mb_text_c(&prefix, "listener.");
+    mb_text_append(&prefix, listener);
+    mb_text_byte(&prefix, '.');
+    int result = prefix.status;
+    for (uint32_t i = 0; i < mb_listener_config_chain_count(config) && result == MB_OK; i++) {
+        mb_tls_context *tls = mb_listener_config_chain(config, i)->tls;
+        if (tls != NULL) {
+            result = mb_tls_context_count_as(tls, worker->stats, mb_text_view(&prefix));
+        }
+    }
+    mb_text_fini(&prefix);
+    return result;
+}
+
 /* Envoy's name of a listener's statistics: the address with '_' for ':'. */
 int mb_ingress_metrics(const mb_ingress *ingress, const mb_listener_config *config,
                        mb_listener_metrics *out) {
@@ -25,7 +44,8 @@ int mb_ingress_metrics(const mb_ingress *ingress, const mb_listener_config *conf
         }
         listener = (mb_slice){text, len};
     }
-    return mb_listener_metrics_define(ingress->worker->stats, listener, out);
+    int result = mb_listener_metrics_define(ingress->worker->stats, listener, out);
+    return result < 0 ? result : define_tls_metrics(ingress->worker, config, listener);
 }
 
 bool mb_ingress_same_address(const mb_ingress *ingress, const mb_listener_config *config) {

@@ -16,7 +16,8 @@ struct mb_server;
 
 /* Handles under `listener.<address>.`. */
 typedef struct mb_listener_metrics {
-    mb_metric *cx_total, *cx_active, *no_filter_chain_match, *rq_class[5];
+    mb_metric *cx_total, *cx_active, *no_filter_chain_match, *transport_connect_timeout;
+    mb_metric *rq_class[5];
 } mb_listener_metrics;
 
 typedef struct mb_ingress {
@@ -32,6 +33,8 @@ typedef struct mb_ingress {
     mb_list downstreams; /* of mb_downstream: its connections */
     uint32_t conn_count;
     mb_listener_metrics metrics;
+    uint64_t handshake_log_us; /* failed handshakes since then: how many were logged */
+    uint32_t handshake_logged;
     bool draining;
 } mb_ingress;
 

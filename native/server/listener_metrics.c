@@ -10,6 +10,7 @@ static const mb_stats_row rows[] = {
     {"downstream_cx_total", MB_COUNTER, AT(cx_total)},
     {"downstream_cx_active", MB_GAUGE, AT(cx_active)},
     {"no_filter_chain_match", MB_COUNTER, AT(no_filter_chain_match)},
+    {"downstream_cx_transport_socket_connect_timeout", MB_COUNTER, AT(transport_connect_timeout)},
     {"http.downstream_rq_1xx", MB_COUNTER, AT(rq_class[0])},
     {"http.downstream_rq_2xx", MB_COUNTER, AT(rq_class[1])},
     {"http.downstream_rq_3xx", MB_COUNTER, AT(rq_class[2])},

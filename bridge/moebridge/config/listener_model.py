@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from moebridge.config.hcm_model import Hcm, HttpFilter
 from moebridge.config.tcp_model import TcpProxy
+from moebridge.config.tls_model import DownstreamTls
 from moebridge.config.value_model import Value
 
 __all__ = ["FilterChain", "Listener"]
@@ -19,6 +20,11 @@ class FilterChain(Value, frozen=True, kw_only=True):
 
     # "" = not given.
     name: str = ""
+    # None = clear text (default). Envoy's transport_socket with a DownstreamTlsContext.
+    tls: DownstreamTls | None = None
+    # Until the handshake is over, 0 = no limit. Envoy: off; ours 10 s
+    # (transport_socket_connect_timeout).
+    transport_connect_timeout_ms: int = 10_000
     # Network filters in front of the terminal, in order; `disabled` means nothing here.
     network_filters: list[HttpFilter] = []
     # The terminal: one of them.

@@ -25,7 +25,7 @@ from moebridge.config.lower_tls import upstream_tls
 from moebridge.config.lower_values import Context, lowered_enum, refuse_unless
 from moebridge.config.proto_json import NOT_YET, Node
 
-__all__ = ["buffer_limit", "clusters", "plain_transport"]
+__all__ = ["buffer_limit", "clusters"]
 
 MIB = 1024 * 1024
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -86,14 +86,6 @@ def buffer_limit(ctx: Context, node: Node) -> int:
     if limit == 0:
         ctx.fault(node.at(name), f"0 (no limit) {NOT_YET}")
     return limit
-
-
-def plain_transport(ctx: Context, node: Node) -> None:
-    """A transport_socket may only be raw_buffer, the default."""
-    if "transport_socket" in node:
-        socket: Node = node["transport_socket"]
-        if "typed_config" not in socket and "typed_config" not in socket.bad:
-            ctx.fault(socket.at("typed_config"), "is required")
 
 
 def _endpoints(ctx: Context, node: Node, is_dns: bool) -> list[Endpoint]:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from moebridge.config.faults import Faults, Path, quoted
 from moebridge.config.lower_address import is_ip
-from moebridge.config.lower_cluster import buffer_limit, clusters, plain_transport
+from moebridge.config.lower_cluster import buffer_limit, clusters
 from moebridge.config.lower_hcm import hcm
 from moebridge.config.lower_network import network_filter, tcp_proxy
-from moebridge.config.lower_tls import secrets
+from moebridge.config.lower_tls import downstream_tls, secrets
 from moebridge.config.lower_values import Context
 from moebridge.config.model import Config, FilterChain, Hcm, HttpFilter, Listener, TcpProxy
 from moebridge.config.proto_json import NOT_YET, Node
 
-__all__ = ["BACKLOG", "MAX_CONNECTIONS", "bootstrap"]
+__all__ = ["BACKLOG", "MAX_CONNECTIONS", "TRANSPORT_CONNECT_TIMEOUT_MS", "bootstrap"]
 
 #: Open connections of a listener; Envoy leaves this bound off.
 MAX_CONNECTIONS = 10_000
+#: Of an accepted connection's handshake; Envoy leaves this bound off.
+TRANSPORT_CONNECT_TIMEOUT_MS = 10_000
 #: listen(2); the system caps it.
 BACKLOG = 4096
 
@@ -102,7 +104,6 @@ def _chains(ctx: Context, node: Node) -> tuple[list[FilterChain], FilterChain | 
 
 def _chain(ctx: Context, chain: Node, limits: list[Node]) -> FilterChain:
     """Network filters at will, connection_limit among them (noted in `limits`); the terminal."""
-    plain_transport(ctx, chain)
     nodes = chain.nodes("filters")
     if not nodes and "filters" not in chain.bad:
         ctx.fault(chain.at("filters"), "is required")
@@ -134,5 +135,12 @@ def _chain(ctx: Context, chain: Node, limits: list[Node]) -> FilterChain:
         else:
             filters.append(network_filter(ctx, node.get("name", ""), config))
     return FilterChain(
-        name=chain.get("name", ""), network_filters=filters, hcm=manager, tcp_proxy=tcp
+        name=chain.get("name", ""),
+        tls=downstream_tls(ctx, chain),
+        transport_connect_timeout_ms=chain.get(
+            "transport_socket_connect_timeout", TRANSPORT_CONNECT_TIMEOUT_MS
+        ),
+        network_filters=filters,
+        hcm=manager,
+        tcp_proxy=tcp,
     )

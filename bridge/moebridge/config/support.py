@@ -68,7 +68,8 @@ FIELDS: dict[str, frozenset[str]] = {
         # Listener
         _LISTENER + "Listener": "name address stat_prefix filter_chains default_filter_chain"
         " per_connection_buffer_limit_bytes enable_reuse_port tcp_backlog_size",
-        _LISTENER + "FilterChain": "name filter_chain_match filters transport_socket",
+        _LISTENER + "FilterChain": "name filter_chain_match filters transport_socket"
+        " transport_socket_connect_timeout",
         _LISTENER + "FilterChainMatch": "",
         _LISTENER + "Filter": "name typed_config",
         "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit": "stat_prefix"
