@@ -264,6 +264,13 @@ static mb_client *alloc_client(mb_pool *pool) {
     return client;
 }
 
+/* What a server that chooses by ALPN is offered, as Envoy's pools do. */
+static const mb_slice alpn_of[] = {
+    [MB_UPSTREAM_HTTP1] = MB_SLICE_LIT("\x08http/1.1"),
+    [MB_UPSTREAM_HTTP2] = MB_SLICE_LIT("\x02h2"),
+    [MB_UPSTREAM_AUTO] = MB_SLICE_LIT("\x02h2\x08http/1.1"),
+};
+
 mb_client *mb_client_new(mb_pool *pool) {
     mb_client *client = alloc_client(pool);
     int rc = MB_OK;
@@ -275,7 +282,8 @@ mb_client *mb_client_new(mb_pool *pool) {
         rc = mb__client_use_codec(client, pool->protocol == MB_UPSTREAM_HTTP2);
     }
     if (rc == MB_OK) {
-        client->conn = mb__upstream_connect(pool->host, &mb__client_conn_events, client);
+        client->conn = mb__upstream_connect(pool->host, alpn_of[pool->protocol],
+                                            &mb__client_conn_events, client);
     }
     if (client->conn == NULL) {
         if (client->codec != NULL) {

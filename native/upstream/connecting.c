@@ -9,11 +9,15 @@
 
 /* -- making ----------------------------------------------------------------------------------- */
 
-mb_conn *mb__upstream_connect(mb_upstream_host *host, const mb_conn_events *events, void *owner) {
+mb_conn *mb__upstream_connect(mb_upstream_host *host, mb_slice alpn, const mb_conn_events *events,
+                              void *owner) {
     mb_cluster *cluster = host->cluster;
+    mb_tls_client_maker tls = host->tls; /* used in the call only, so nothing is referenced twice */
     const mb_connect_options options = {.remote = &host->address,
-                                        .maker = mb_host_maker(host),
+                                        .maker = tls.context != NULL ? &tls.maker : NULL,
                                         .timeout_us = cluster->settings.connect_timeout_us};
+
+    tls.alpn = alpn;
     mb_conn *conn = mb_conn_connect(&cluster->worker->net, &options, events, owner);
 
     if (conn != NULL) {

@@ -10,8 +10,10 @@
 
 #define MB_CONNECT_FAILURE_BYTES 256
 
-/* By the cluster's settings: timeout, watermark, transport. NULL: out of memory. */
-mb_conn *mb__upstream_connect(mb_upstream_host *host, const mb_conn_events *events, void *owner);
+/* By the cluster's settings: timeout, watermark, transport. `alpn`: what is offered by TLS where
+ * the settings have nothing, in wire form (RFC 7301 3.1). NULL: out of memory. */
+mb_conn *mb__upstream_connect(mb_upstream_host *host, mb_slice alpn, const mb_conn_events *events,
+                              void *owner);
 /* In `on_close` of one that never connected: why, counted. What is to be said more is written to
  * `text`, or is the transport's and valid as long as it. */
 mb_upstream_failure mb__upstream_connect_failure(mb_upstream_host *host, mb_conn *conn,

@@ -43,9 +43,5 @@ static inline mb_upstream_host *mb_host_ref(mb_upstream_host *host) {
     return host;
 }
 void mb_host_unref(mb_upstream_host *host);
-/* How connections to it begin: for mb_connect_options. NULL: in clear text. */
-static inline const mb_transport_maker *mb_host_maker(const mb_upstream_host *host) {
-    return host->tls.context != NULL ? &host->tls.maker : NULL;
-}
 
 #endif

@@ -82,7 +82,7 @@ void mb_upstream_tcp_connect(mb_upstream_tcp *tcp, mb_cluster *cluster) {
         fail(tcp, host, MB_UPSTREAM_OVERFLOW);
         return;
     }
-    tcp->conn = mb__upstream_connect(host, &connecting_events, tcp);
+    tcp->conn = mb__upstream_connect(host, (mb_slice){"", 0}, &connecting_events, tcp);
     if (tcp->conn == NULL) {
         fail(tcp, host, MB_UPSTREAM_CONNECT_LOCAL);
         return;

@@ -210,8 +210,8 @@ def _typed_nodes(options: Node) -> _HttpNodes:
 
 def _upstream_http(ctx: Context, node: Node) -> UpstreamHttp:
     protocol, common, http1, http2 = _http_nodes(ctx, node)
-    if protocol == "auto":
-        ctx.fault(node.path, f"auto_config needs a transport socket with ALPN, which {NOT_YET}")
+    if protocol == "auto" and "transport_socket" not in node:
+        ctx.fault(node.path, "auto_config needs a transport socket with TLS, which has ALPN")
     refuse_unless(ctx, http1, "enable_trailers")
     refuse_unless(
         ctx,
