@@ -103,6 +103,7 @@ static void on_close(void *owner, mb_conn *conn, mb_close_reason reason) {
         end_upstream(tc, false);
     }
     mb__tcp_log(tc, conn);
+    mb_downstream_account_close(&tc->base, reason);
     tc->base.conn = NULL;
     mb_conn_free(conn);
     if (tc->upstream.conn != NULL) {
