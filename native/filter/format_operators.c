@@ -11,6 +11,7 @@
 #include "base/slice.h"
 #include "filter/format_internal.h"
 #include "filter/metadata.h"
+#include "http/grpc.h"
 
 #include <stddef.h>
 
@@ -68,6 +69,39 @@ static bool append_query_parameter(const mb_format_segment *segment, mb_stream *
         }
     }
     return false;
+}
+
+enum { GRPC_TEXT, GRPC_NUMBER };
+
+/* Of a request of gRPC: as the trailers say, or the head, or the HTTP status; "-1" for what is no
+ * number. */
+static bool append_grpc_status(const mb_format_segment *segment, mb_stream *stream, mb_text *out) {
+    uint64_t status;
+    if (!mb_grpc_is_request(&stream->headers[MB_REQUEST])) {
+        return false;
+    }
+    int rc = mb_grpc_status(&stream->trailers[MB_RESPONSE], &status);
+    if (rc == MB_ENOTFOUND) {
+        rc = mb_grpc_status(&stream->headers[MB_RESPONSE], &status);
+    }
+    if (rc == MB_ENOTFOUND) {
+        if (stream->info.response_code == 0) {
+            return false;
+        }
+        status = mb_grpc_status_of_http(stream->info.response_code);
+    }
+    if (rc == MB_EINVAL) {
+        mb_text_c(out, "-1");
+        return true;
+    }
+    bool snake = mb_slice_equal(segment->arg, MB_SLICE_LIT("SNAKE_STRING"));
+    mb_slice name = mb_grpc_status_name(status, snake);
+    if (segment->op->which == GRPC_NUMBER || name.len == 0) {
+        mb_text_u64(out, status);
+    } else {
+        mb_text_append(out, name);
+    }
+    return true;
 }
 
 /* -- texts and numbers of the stream --------------------------------------------------------- */
@@ -305,6 +339,8 @@ static const mb_format_operator operators[] = {
     {"TRAILER", append_header, MB_FORMAT_TEXT, OF_TRAILERS},
     {"REQ_WITHOUT_QUERY", append_header, MB_FORMAT_TEXT, OF_REQUEST_WITHOUT_QUERY},
     {"QUERY_PARAM", append_query_parameter, MB_FORMAT_TEXT, 0},
+    {"GRPC_STATUS", append_grpc_status, MB_FORMAT_TEXT, GRPC_TEXT},
+    {"GRPC_STATUS_NUMBER", append_grpc_status, MB_FORMAT_NUMBER, GRPC_NUMBER},
     {"START_TIME", append_start_time, MB_FORMAT_TEXT, 0},
     {"EMIT_TIME", append_emit_time, MB_FORMAT_TEXT, 0},
     {"PROTOCOL", append_info_c, MB_FORMAT_TEXT, INFO(protocol)},

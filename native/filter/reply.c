@@ -5,9 +5,19 @@
  * of it. If no response was begun, the reply walks the response hooks of all filters like any
  * other; if one was begun but nothing is on the wire, it goes straight to the client; after that
  * the stream can only be reset. Source: Envoy, "sendLocalReply".
+ *
+ * A client of gRPC gets what it understands: 200, the status as grpc-status, the body as
+ * grpc-message, and no body. Headers that whoever answers has set stay, grpc-status too.
  */
+#include "base/slice.h"
+#include "filter/arena_text.h"
 #include "filter/walk.h"
+#include "http/grpc.h"
+#include "http/message.h"
 #include <stdio.h>
+
+/* Of a body that becomes grpc-message; clients of gRPC refuse heads above 8 or 16 KiB. */
+#define GRPC_MESSAGE_BYTES_MAX 2048u
 
 static void abort_terminal(mb_stream *stream) {
     if (stream->terminal_active) {
@@ -40,6 +50,30 @@ static int fill_reply_headers(mb_stream *stream, const mb_local_reply *reply) {
     }
     if (rc >= 0 && reply->body.len > 0 && !mb_headers_has(headers, MB_TOKEN_CONTENT_TYPE)) {
         rc = mb_headers_set_token(headers, MB_TOKEN_CONTENT_TYPE, MB_SLICE_LIT("text/plain"));
+    }
+    return rc;
+}
+
+/* Makes the reply, as it is, one of gRPC. MB_OK or MB_ENOMEM. */
+static int become_grpc(mb_stream *stream, const mb_local_reply *reply) {
+    mb_headers *headers = &stream->headers[MB_RESPONSE];
+    uint32_t status = mb_http_status(headers);
+    int rc = mb_http_set_status(headers, 200);
+    mb_headers_remove_token(headers, MB_TOKEN_CONTENT_LENGTH);
+    if (rc >= 0) {
+        rc = mb_headers_set_token(headers, MB_TOKEN_CONTENT_TYPE, MB_SLICE_LIT("application/grpc"));
+    }
+    if (rc >= 0 && mb_headers_value(headers, MB_TOKEN_GRPC_STATUS).len == 0) {
+        rc = mb_http_set_number(headers, MB_TOKEN_GRPC_STATUS, mb_grpc_status_of_http(status));
+    }
+    if (rc >= 0 && reply->body.len > 0 && !stream->head_request) {
+        mb_arena_text message;
+        mb_arena_text_init(&message, &stream->arena, SIZE_MAX);
+        mb_grpc_append_message(&message.text, mb_slice_take(reply->body, GRPC_MESSAGE_BYTES_MAX));
+        rc = message.text.status;
+        if (rc >= 0) {
+            rc = mb_headers_set_token(headers, MB_TOKEN_GRPC_MESSAGE, mb_text_view(&message.text));
+        }
     }
     return rc;
 }
@@ -94,7 +128,9 @@ void mb_stream_local_reply_with(mb_stream *stream, uint32_t flag, const mb_local
             stream->ops->decorate_local_reply(stream);
         }
     }
-    if (rc >= 0 && !stream->head_request) {
+    if (rc >= 0 && stream->grpc_request) {
+        rc = become_grpc(stream, reply);
+    } else if (rc >= 0 && !stream->head_request) {
         rc = mb_buffer_append(&body, reply->body);
     }
     if (rc < 0) {

@@ -186,8 +186,9 @@ struct mb_stream {
     mb_task action_task; /* acts on what was asked for outside a hook */
     bool local_reply_sent;
     bool tunnel_waits; /* asks for a tunnel that no response has accepted yet */
-    bool backed_up; /* much of the response waits in the codec for the client's window */
+    bool backed_up;    /* much of the response waits in the codec for the client's window */
     bool head_request;
+    bool grpc_request;     /* as it came: what the client understands */
     bool response_started; /* the head went to the client */
     bool terminal_active;  /* the terminal has the request and is to be told of an early end */
     bool over;             /* nothing more will be walked; complete is due */

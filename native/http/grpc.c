@@ -64,6 +64,30 @@ int mb_grpc_status(const mb_headers *headers, uint64_t *out) {
     return MB_OK;
 }
 
+mb_slice mb_grpc_status_name(uint64_t status, bool snake) {
+    static const char *const names[][2] = {
+        {"OK", "OK"},
+        {"Canceled", "CANCELLED"},
+        {"Unknown", "UNKNOWN"},
+        {"InvalidArgument", "INVALID_ARGUMENT"},
+        {"DeadlineExceeded", "DEADLINE_EXCEEDED"},
+        {"NotFound", "NOT_FOUND"},
+        {"AlreadyExists", "ALREADY_EXISTS"},
+        {"PermissionDenied", "PERMISSION_DENIED"},
+        {"ResourceExhausted", "RESOURCE_EXHAUSTED"},
+        {"FailedPrecondition", "FAILED_PRECONDITION"},
+        {"Aborted", "ABORTED"},
+        {"OutOfRange", "OUT_OF_RANGE"},
+        {"Unimplemented", "UNIMPLEMENTED"},
+        {"Internal", "INTERNAL"},
+        {"Unavailable", "UNAVAILABLE"},
+        {"DataLoss", "DATA_LOSS"},
+        {"Unauthenticated", "UNAUTHENTICATED"},
+    };
+    bool known = status < sizeof(names) / sizeof(names[0]);
+    return known ? mb_slice_from_c(names[status][snake]) : (mb_slice){NULL, 0};
+}
+
 void mb_grpc_append_message(mb_text *out, mb_slice message) {
     static const char digits[] = "0123456789ABCDEF";
     size_t plain = 0; /* where what needs no escape begins */

@@ -18,8 +18,7 @@ enum {
     MB_GRPC_UNIMPLEMENTED = 12,
     MB_GRPC_INTERNAL = 13,
     MB_GRPC_UNAVAILABLE = 14,
-    MB_GRPC_UNAUTHENTICATED = 16,
-    MB_GRPC_LAST = 16 /* of those that gRPC defines */
+    MB_GRPC_UNAUTHENTICATED = 16
 };
 
 /* "application/grpc" or "application/grpc+..."; grpc-web is something else. */
@@ -33,6 +32,9 @@ uint32_t mb_grpc_status_of_http(uint32_t status);
 /* grpc-status of headers or trailers. MB_OK, MB_ENOTFOUND (absent or empty), or MB_EINVAL (no
  * number). */
 int mb_grpc_status(const mb_headers *headers, uint64_t *out);
+/* "NotFound" or, `snake`, "NOT_FOUND"; an empty slice for a number that gRPC does not define.
+ * Constant memory. */
+mb_slice mb_grpc_status_name(uint64_t status, bool snake);
 
 /* Percent-encodes text as grpc-message wants it, '~' too, as Envoy. */
 void mb_grpc_append_message(mb_text *out, mb_slice message);

@@ -8,6 +8,7 @@
 #include "server/http_conn.h"
 
 #include "base/slice.h"
+#include "http/grpc.h"
 #include "http/message.h"
 #include "server/http_path.h"
 #include <string.h>
@@ -351,6 +352,7 @@ static int prepare(mb_http_conn *hc, mb_stream *stream, const mb_hcm_config *con
 
 int mb__http_request_prepare(mb_http_conn *hc, mb_stream *stream) {
     stream->head_request = mb_http_is_head(&stream->headers[MB_REQUEST]);
+    stream->grpc_request = mb_grpc_is_request(&stream->headers[MB_REQUEST]);
     stream->info.protocol = stream->codec.http_10 ? "HTTP/1.0" : stream->info.protocol;
     int rc = prepare(hc, stream, mb__http_config(stream));
     if (rc < 0 && rc != MB_EPROTO) {

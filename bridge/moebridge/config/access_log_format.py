@@ -30,8 +30,8 @@ DEFAULT_FORMAT = (
 
 Encode = Literal["text", "json_value", "json_string"]
 #: How an operator is written. bare: %X%. time: %X% or %X(format)%. header: %X(name?other):n%.
-#: argument: %X(argument):n%.
-_Form = Literal["bare", "time", "header", "argument"]
+#: argument: %X(argument):n%. word: %X% or %X(word)%, one of _WORDS.
+_Form = Literal["bare", "time", "header", "argument", "word"]
 
 _ADDRESSES = [
     f"{side}_{what}"
@@ -51,6 +51,7 @@ _BARE = """
     DURATION REQUEST_DURATION REQUEST_TX_DURATION RESPONSE_DURATION RESPONSE_TX_DURATION
     UPSTREAM_HOST UPSTREAM_CLUSTER UPSTREAM_REQUEST_ATTEMPT_COUNT
     UPSTREAM_PROTOCOL UPSTREAM_TRANSPORT_FAILURE_REASON CONNECTION_ID STREAM_ID ROUTE_NAME HOSTNAME
+    GRPC_STATUS_NUMBER
 """.split()
 
 #: Operators that the core has, with the form each is written in.
@@ -59,14 +60,16 @@ OPERATORS: dict[str, _Form] = {
     **dict.fromkeys(("START_TIME", "EMIT_TIME"), "time"),
     **dict.fromkeys(("REQ", "RESP", "TRAILER"), "header"),
     **dict.fromkeys(("DYNAMIC_METADATA", "QUERY_PARAM", "ENVIRONMENT"), "argument"),
+    "GRPC_STATUS": "word",
 }
+_WORDS = {"GRPC_STATUS": ("CAMEL_STRING", "SNAKE_STRING", "NUMBER")}
 
 #: Envoy's other operators: known, not there yet.
 _ENVOY_ONLY = frozenset(
     """
     ACCESS_LOG_TYPE BYTES_RETRANSMITTED PACKETS_RETRANSMITTED CLUSTER_METADATA COALESCE
     COMMON_DURATION CUSTOM_FLAGS EMIT_TIME_LOCAL START_TIME_LOCAL FILTER_CHAIN_NAME FILTER_STATE
-    GRPC_STATUS GRPC_STATUS_NUMBER LOCAL_REPLY_BODY METADATA PATH PER_REQUEST_STATE QUERY_PARAMS
+    LOCAL_REPLY_BODY METADATA PATH PER_REQUEST_STATE QUERY_PARAMS
     REQUESTED_SERVER_NAME REQUEST_HEADER REQUEST_HEADERS_BYTES RESPONSE_HEADER
     RESPONSE_HEADERS_BYTES RESPONSE_TRAILER RESPONSE_TRAILERS_BYTES ROUNDTRIP_DURATION SPAN_ID
     TLS_JA3_FINGERPRINT TLS_JA4_FINGERPRINT TRACE_ID UNIQUE_ID VIRTUAL_CLUSTER_NAME
@@ -169,7 +172,10 @@ def _operator(match: re.Match[str], empty: str, encode: Encode) -> Segment:
                 f"%{name}% with an argument is Envoy's, moebridge does not have it yet"
             )
         raise FormatError(f"%{name}% takes no argument")
-    if length is not None and form in ("bare", "time"):
+    if form == "word" and argument and argument not in _WORDS[name]:
+        words = ", ".join(_WORDS[name])
+        raise FormatError(f"%{name}({argument})%: the argument must be one of {words}")
+    if length is not None and form in ("bare", "time", "word"):
         raise FormatError(f"%{name}% takes no length")
     max_bytes = int(length) if length is not None and len(length) < 10 else 0
     if length is not None and not 0 < max_bytes <= _MAX_LENGTH:
@@ -179,6 +185,8 @@ def _operator(match: re.Match[str], empty: str, encode: Encode) -> Segment:
         arg, alternative = _header_names(name, arg)
     elif form == "argument" and not arg:
         raise FormatError(f"%{name}()% needs an argument in brackets")
+    if (name, arg) == ("GRPC_STATUS", "NUMBER"):
+        name, arg = "GRPC_STATUS_NUMBER", ""
     if name == "ENVIRONMENT":
         value = os.environ.get(arg, empty)
         value = value.encode()[: max_bytes or None].decode(errors="ignore")

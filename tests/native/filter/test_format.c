@@ -156,6 +156,34 @@ MB_TEST(operators_of_a_request_that_nothing_is_known_of) {
     filter_rig_fini(&rig);
 }
 
+MB_TEST(grpc_status_comes_from_trailers_then_the_head_then_the_http_status) {
+    static const row unset = {"'op':'GRPC_STATUS'", "", "null"};
+    static const row inferred[] = {{"'op':'GRPC_STATUS'", "Unavailable", "\"Unavailable\""},
+                                   {"'op':'GRPC_STATUS_NUMBER'", "14", "14"}};
+    static const row head[] = {
+        {"'op':'GRPC_STATUS','arg':'SNAKE_STRING'", "CANCELLED", "\"CANCELLED\""},
+        {"'op':'GRPC_STATUS','arg':'CAMEL_STRING'", "Canceled", "\"Canceled\""}};
+    static const row trailers[] = {{"'op':'GRPC_STATUS'", "99", "\"99\""},
+                                   {"'op':'GRPC_STATUS_NUMBER'", "99", "99"}};
+    static const row malformed[] = {{"'op':'GRPC_STATUS'", "-1", "\"-1\""},
+                                    {"'op':'GRPC_STATUS_NUMBER'", "-1", "-1"}};
+    mb_slice status = MB_SLICE_LIT("grpc-status");
+    filter_rig rig;
+    filter_rig_init(&rig, 0);
+    filter_rig_get(&rig, "/a.B/C");
+    rig.stream->info.response_code = 503;
+    check_rows(&rig, &unset, 1); /* no request of gRPC */
+    filter_rig_header(&rig, MB_REQUEST, "content-type", "application/grpc+proto");
+    check_rows(&rig, inferred, 2);
+    filter_rig_header(&rig, MB_RESPONSE, "grpc-status", "1");
+    check_rows(&rig, head, 2);
+    mb_headers_add(&rig.stream->trailers[MB_RESPONSE], status, MB_SLICE_LIT("99"));
+    check_rows(&rig, trailers, 2);
+    mb_headers_set(&rig.stream->trailers[MB_RESPONSE], status, MB_SLICE_LIT("x"));
+    check_rows(&rig, malformed, 2);
+    filter_rig_fini(&rig);
+}
+
 MB_TEST(times_are_written_as_by_strftime_with_fractions) {
     static const char *const rows[][2] = {
         {"%Y/%m/%dT%H:%M:%S.%3f %6f %9f %f %1f %5f",

@@ -2,6 +2,8 @@
  * Local replies and resets, from each hook of each direction. Source: filter.h; Envoy,
  * "sendLocalReply".
  */
+#include "base/slice.h"
+#include "support/filter_rig.h"
 #include "support/playbook.h"
 
 MB_TEST(a_reply_of_a_request_hook_passes_the_response_hooks_of_all_filters) {
@@ -411,4 +413,82 @@ MB_TEST(a_stream_that_ends_before_its_head_is_completed_too) {
              "A complete\n"
              "A destroy\n"
              "over gone\n");
+}
+
+/* -- gRPC ------------------------------------------------------------------------------------ */
+
+static void begin_grpc(filter_rig *rig) {
+    filter_rig_init(rig, 0);
+    filter_rig_get(rig, "/a.B/C");
+    rig->stream->grpc_request = true; /* the connection manager's to say */
+    mb_stream_request_headers(rig->stream, false);
+}
+
+MB_TEST(a_client_of_grpc_gets_a_status_and_a_message) {
+    static const struct {
+        uint32_t status;
+        const char *text, *fields;
+    } rows[] = {
+        {503, "no healthy upstream",
+         "content-type=application/grpc;grpc-status=14;grpc-message=no healthy upstream;"},
+        {401, "50% off\n",
+         "content-type=application/grpc;grpc-status=16;grpc-message=50%25 off%0A;"},
+        {404, "", "content-type=application/grpc;grpc-status=12;"},
+        {204, "", "content-type=application/grpc;grpc-status=2;"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        filter_rig rig;
+        begin_grpc(&rig);
+        mb_stream_local_reply(rig.stream, rows[i].status, 0, MB_SLICE_LIT("why"),
+                              mb_slice_from_c(rows[i].text));
+        MB_CHECK_EQ_INT(rig.status, 200);
+        MB_CHECK_EQ_SLICE(filter_rig_fields(&rig.stream->headers[MB_RESPONSE]),
+                          mb_slice_from_c(rows[i].fields));
+        MB_CHECK_EQ_INT(rig.body_length, 0);
+        MB_CHECK(rig.response_ended && rig.completed);
+        MB_CHECK_EQ_LIT(rig.stream->info.details, "why");
+        filter_rig_fini(&rig);
+    }
+}
+
+MB_TEST(headers_of_a_reply_to_grpc_stay) {
+    const mb_header headers[] = {{MB_SLICE_LIT("grpc-status"), MB_SLICE_LIT("8")},
+                                 {MB_SLICE_LIT("content-type"), MB_SLICE_LIT("text/html")},
+                                 {MB_SLICE_LIT("x-a"), MB_SLICE_LIT("1")}};
+    const mb_local_reply reply = {.status = 429, .headers = headers, .header_count = 3};
+    filter_rig rig;
+    begin_grpc(&rig);
+    mb_stream_local_reply_with(rig.stream, 0, &reply, NULL, NULL);
+    MB_CHECK_EQ_LIT(filter_rig_fields(&rig.stream->headers[MB_RESPONSE]),
+                    "grpc-status=8;content-type=application/grpc;x-a=1;");
+    filter_rig_fini(&rig);
+}
+
+MB_TEST(a_long_text_for_grpc_is_cut) {
+    static char text[5000];
+    filter_rig rig;
+    memset(text, '%', sizeof(text));
+    begin_grpc(&rig);
+    mb_stream_local_reply(rig.stream, 500, 0, MB_SLICE_LIT(""), (mb_slice){text, sizeof(text)});
+    MB_CHECK_EQ_INT(mb_headers_value(&rig.stream->headers[MB_RESPONSE], MB_TOKEN_GRPC_MESSAGE).len,
+                    3 * 2048);
+    filter_rig_fini(&rig);
+}
+
+MB_TEST(every_failing_allocation_of_a_reply_to_grpc_ends_the_stream) {
+    static char text[5000];
+    size_t failures = 0;
+    for (size_t n = 1, failed = 1; failed; n++) {
+        filter_rig rig;
+        begin_grpc(&rig);
+        rig.memory->fail_at = rig.memory->requests + n;
+        mb_stream_local_reply(rig.stream, 500, 0, MB_SLICE_LIT(""), (mb_slice){text, 5000});
+        failed = rig.memory->requests >= rig.memory->fail_at;
+        rig.memory->fail_at = 0;
+        failures += failed;
+        MB_CHECK(rig.completed);
+        MB_CHECK_EQ_INT(rig.reset, failed);
+        filter_rig_fini(&rig);
+    }
+    MB_CHECK(failures > 0);
 }

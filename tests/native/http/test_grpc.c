@@ -102,6 +102,16 @@ MB_TEST(grpc_status_is_a_number) {
     }
 }
 
+MB_TEST(status_has_two_names) {
+    MB_CHECK_EQ_LIT(mb_grpc_status_name(0, false), "OK");
+    MB_CHECK_EQ_LIT(mb_grpc_status_name(1, false), "Canceled");
+    MB_CHECK_EQ_LIT(mb_grpc_status_name(1, true), "CANCELLED");
+    MB_CHECK_EQ_LIT(mb_grpc_status_name(14, false), "Unavailable");
+    MB_CHECK_EQ_LIT(mb_grpc_status_name(16, true), "UNAUTHENTICATED");
+    MB_CHECK_EQ_LIT(mb_grpc_status_name(17, true), "");
+    MB_CHECK_EQ_LIT(mb_grpc_status_name(UINT64_MAX, false), "");
+}
+
 MB_TEST(message_is_percent_encoded) {
     rig self;
     mb_text text;
