@@ -116,6 +116,7 @@ def define_hooks(place_of: Callable[[Any], Any]) -> None:
     def mbpy_cffi_network_destroy(c: Any) -> None:
         connection = _connections.pop(_address(c), None)
         if connection is not None:
+            connection.place.worker.crossed()
             connection._detach()
 
 
