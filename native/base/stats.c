@@ -47,7 +47,8 @@ int mb_stats_define_rows(mb_stats *stats, const char *tree, mb_slice prefix,
     mb_text_init(&name, stats->chunks.allocator, SIZE_MAX);
     for (size_t i = 0; i < count && rc == MB_OK; i++) {
         mb_text_clear(&name);
-        mb_text_format(&name, "%s.%.*s.%s", tree, MB_TEXT_ARG(prefix), rows[i].name);
+        mb_text_format(&name, "%s.%.*s%s%s", tree, MB_TEXT_ARG(prefix), prefix.len > 0 ? "." : "",
+                       rows[i].name);
         rc = name.status < 0 ? name.status
                              : mb_stats_define(stats, rows[i].kind, mb_text_view(&name), NULL, 0,
                                                (mb_metric **)((char *)out + rows[i].offset));

@@ -56,8 +56,8 @@ typedef struct mb_stats_row {
     mb_metric_kind kind;
     size_t offset;
 } mb_stats_row;
-/* Defines "<tree>.<prefix>.<row's name>" for every row. Results as of mb_stats_define; after a
- * failure some handles are set. */
+/* Defines "<tree>.<prefix>.<row's name>" for every row, without an empty prefix. Results as of
+ * mb_stats_define; after a failure some handles are set. */
 int mb_stats_define_rows(mb_stats *stats, const char *tree, mb_slice prefix,
                          const mb_stats_row *rows, size_t count, void *out);
 /* NULL: there is none. */

@@ -76,6 +76,8 @@ void mb_text_hex(mb_text *text, uint64_t value);
 void mb_text_double(mb_text *text, double value);
 /* A JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD. RFC 8259 7. */
 void mb_text_json(mb_text *text, mb_slice string);
+/* Whether bytes are well-formed UTF-8. RFC 3629 4. */
+bool mb_text_is_utf8(mb_slice bytes);
 /* printf; slices go as "%.*s" with MB_TEXT_ARG(slice). Not for hot paths. */
 void mb_text_format(mb_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -23,6 +23,18 @@ static size_t utf8_length(const unsigned char *at, size_t len) {
     return want;
 }
 
+bool mb_text_is_utf8(mb_slice bytes) {
+    const unsigned char *at = (const unsigned char *)bytes.ptr;
+    for (size_t i = 0; i < bytes.len;) {
+        size_t length = utf8_length(at + i, bytes.len - i);
+        if (length == 0) {
+            return false;
+        }
+        i += length;
+    }
+    return true;
+}
+
 static void append_escape(mb_text *text, unsigned char byte) {
     static const char short_form[] = "\bb\ff\nn\rr\tt\"\"\\\\";
     for (const char *at = short_form; *at != '\0'; at += 2) {

@@ -125,3 +125,23 @@ void mb__socket_local(int fd, mb_address *out) {
     }
     unmap(out);
 }
+
+bool mb_socket_original_destination(int fd, mb_address *out) {
+    enum { ORIGINAL_DST = 80 }; /* SO_ORIGINAL_DST and IP6T_SO_ORIGINAL_DST of linux/netfilter */
+    mb_address local, found;
+    mb__socket_local(fd, &local);
+    if (local.length == 0 || (local.sa.sa_family != AF_INET && local.sa.sa_family != AF_INET6)) {
+        return false;
+    }
+    int level = local.sa.sa_family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6;
+    found.length = sizeof(found) - offsetof(mb_address, sa);
+    if (getsockopt(fd, level, ORIGINAL_DST, &found.sa, &found.length) != 0) {
+        return false;
+    }
+    unmap(&found);
+    if (mb_address_equal(&found, &local)) {
+        return false;
+    }
+    *out = found;
+    return true;
+}

@@ -20,4 +20,8 @@ int mb__socket_error(int fd);
 /* Its own address; empty when the kernel does not say. */
 void mb__socket_local(int fd, mb_address *out);
 
+/* The destination of a connection before the kernel's REDIRECT or DNAT changed it (conntrack).
+ * False: it was not changed, or the kernel does not know. */
+bool mb_socket_original_destination(int fd, mb_address *out);
+
 #endif

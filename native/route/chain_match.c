@@ -263,6 +263,9 @@ void mb_chain_match_free(mb_chain_match *match) {
 static void *find_prefix(const node *at, const mb_address *address) {
     mb_cidr around;
     char key[18];
+    if (mb_map_count(&at->named) == 0) {
+        return at->any;
+    }
     if (!mb_cidr_of(address, MB_CIDR_BITS_MAX, &around)) {
         around = (mb_cidr){.family = 4, .bits = 32, .host = {255, 255, 255, 255}};
     }
