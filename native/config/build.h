@@ -111,6 +111,13 @@ void mb__config_hcm(mb_builder *builder, const mb_doc *doc, mb_hcm_config *out);
 void mb__config_access_logs(mb_builder *builder, const mb_doc *doc, mb_access_log_config **out,
                             uint32_t *count);
 void mb__config_tcp(mb_builder *builder, const mb_doc *doc, mb_tcp_config *out);
+/* chain_match_config.c: an empty match, owned by the snapshot. NULL: out of memory, reported. */
+mb_chain_match *mb__config_chain_match_new(mb_builder *builder);
+/* Adds what a chain asks for; `match` NULL only checks it. True: it asks for nothing. */
+bool mb__config_chain_match(mb_builder *builder, const mb_doc *doc, mb_filter_chain_config *chain,
+                            mb_chain_match *match);
+/* listener_filter_config.c */
+void mb__config_listener_filters(mb_builder *builder, const mb_doc *doc, mb_listener_config *out);
 void mb__config_listeners(mb_builder *builder, const mb_doc *doc);
 /* Makes clusters, or takes over those of the previous snapshot, unless a fault was found so far. */
 void mb__config_clusters(mb_builder *builder, const mb_doc *doc);

@@ -6,7 +6,7 @@
 
 typedef struct chain_parts {
     mb_filter_chain_config chain;
-    mb_doc tls, network_filters, hcm, tcp_proxy;
+    mb_doc match, tls, network_filters, hcm, tcp_proxy;
 } chain_parts;
 
 static const mb_doc_field chain_fields[] = {
@@ -15,6 +15,7 @@ static const mb_doc_field chain_fields[] = {
     MB_DOC_FIELD("transport_connect_timeout_ms", MS, chain_parts,
                  chain.transport_connect_timeout_us),
     MB_DOC_FIELD("network_filters", NODE, chain_parts, network_filters),
+    MB_DOC_FIELD("filter_chain_match", NODE, chain_parts, match),
     MB_DOC_FIELD("hcm", NODE, chain_parts, hcm),
     MB_DOC_FIELD("tcp_proxy", NODE, chain_parts, tcp_proxy),
 };
@@ -52,7 +53,10 @@ static void read_hcm(mb_builder *builder, const mb_doc *doc, mb_filter_chain_con
     }
 }
 
-static void read_chain(mb_builder *builder, const mb_doc *doc, mb_filter_chain_config *out) {
+/* `match`: of the listener; NULL for the default chain, whose own is not looked at. True: it is for
+ * every connection. */
+static bool read_chain(mb_builder *builder, const mb_doc *doc, mb_filter_chain_config *out,
+                       mb_chain_match *match) {
     chain_parts found = {0};
     MB_DOC_READ(doc, chain_fields, &found);
     read_tls(builder, &found.tls, &found.chain);
@@ -69,15 +73,19 @@ static void read_chain(mb_builder *builder, const mb_doc *doc, mb_filter_chain_c
         }
     }
     *out = found.chain;
+    return mb__config_chain_match(builder, &found.match, out, match);
 }
 
 static void read_chains(mb_builder *builder, const mb_doc *doc, mb_listener_config *listener) {
     mb_doc_items items;
     mb_doc item;
+    listener->match = mb__config_chain_match_new(builder);
     mb_filter_chain_config *chains = mb_doc_array(doc, &items, sizeof(*chains));
+    bool for_all = false;
     while (mb_doc_next(&items, &item)) {
-        read_chain(builder, &item, &chains[item.index]);
+        for_all = read_chain(builder, &item, &chains[item.index], listener->match);
     }
+    listener->sole_chain = items.count == 1 && for_all ? &chains[0] : NULL;
     listener->chains = chains;
     listener->chain_count = items.count;
 }
@@ -89,14 +97,14 @@ static void read_default_chain(mb_builder *builder, const mb_doc *doc,
     }
     listener->default_chain = mb_doc_alloc(&builder->reader, 1, sizeof(*listener->default_chain));
     if (listener->default_chain != NULL) {
-        read_chain(builder, doc, listener->default_chain);
+        (void)read_chain(builder, doc, listener->default_chain, NULL);
     }
 }
 
 typedef struct listener_parts {
     mb_listener_config listener;
     bool ipv4_compat;
-    mb_doc filter_chains, default_filter_chain;
+    mb_doc filter_chains, default_filter_chain, listener_filters;
 } listener_parts;
 
 #define PART(key, what, member, ...) MB_DOC_FIELD(key, what, listener_parts, member, __VA_ARGS__)
@@ -107,6 +115,9 @@ static const mb_doc_field listener_fields[] = {
     PART("port", U16, listener.port),
     PART("filter_chains", NODE, filter_chains),
     PART("default_filter_chain", NODE, default_filter_chain),
+    PART("listener_filters", NODE, listener_filters),
+    PART("listener_filters_timeout_ms", MS, listener.filters_timeout_us),
+    PART("continue_on_listener_filters_timeout", BOOL, listener.continue_on_filters_timeout),
     PART("reuse_port", BOOL, listener.options.reuse_port),
     PART("backlog", U32, listener.options.backlog, .min = 1, .max = INT32_MAX),
     PART("ipv4_compat", BOOL, ipv4_compat),
@@ -124,6 +135,7 @@ static void read_listener(mb_builder *builder, const mb_doc *doc, mb_listener_co
         mb_address_parse(listener->host, listener->port, &listener->address) != MB_OK) {
         mb_doc_fault_at(doc, "host", "is no IP address");
     }
+    mb__config_listener_filters(builder, &found.listener_filters, listener);
     read_chains(builder, &found.filter_chains, listener);
     read_default_chain(builder, &found.default_filter_chain, listener);
     if (listener->chain_count == 0 && listener->default_chain == NULL) {

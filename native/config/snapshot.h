@@ -10,10 +10,12 @@
 #define MB_CONFIG_SNAPSHOT_H
 
 #include "base/map.h"
+#include "config/listener_filter_config.h"
 #include "config/tcp_config.h"
 #include "filter/network_chain.h"
 #include "net/listener.h"
 #include "net/tls.h"
+#include "route/chain_match.h"
 
 typedef struct mb_snapshot mb_snapshot;
 struct mb_release; /* snapshot.c: what needs more than its memory freed */
@@ -42,6 +44,12 @@ typedef struct mb_listener_config {
     mb_filter_chain_config *chains;
     uint32_t chain_count;
     mb_filter_chain_config *default_chain; /* for what matches none of them; NULL: there is none */
+    mb_chain_match *match;                 /* finds one of `chains` */
+    mb_filter_chain_config *sole_chain;    /* the one that every connection gets, or NULL */
+    mb_listener_filter_config *filters;    /* in the order of the configuration */
+    uint32_t filter_count;
+    uint64_t filters_timeout_us; /* for all of them together; 0: none */
+    bool continue_on_filters_timeout;
 } mb_listener_config;
 
 /* All chains in order, the default one last. */

@@ -19,6 +19,7 @@
 
 #include "filter/chain.h"
 #include "http/codec.h"
+#include "net/origin.h"
 
 struct mb_route;    /* route/ */
 struct mb_snapshot; /* config/ */
@@ -68,6 +69,7 @@ typedef struct mb_stream_info {
     mb_slice cluster;              /* owned by the snapshot */
     mb_slice listener;
     mb_slice original_path;   /* before rewrites; empty: the path was not rewritten */
+    const mb_origin *origin;  /* the connection's; NULL: no listener filter found out anything */
     mb_address remote;        /* trusted client address (x-forwarded-for rules) */
     mb_address direct_remote; /* peer of the socket */
     mb_address local;

@@ -9,6 +9,20 @@
 /* Lines about failed handshakes that a listener writes in such a time. */
 #define MB_HANDSHAKE_LOG_US 1000000u
 #define MB_HANDSHAKE_LOG_MAX 10u
+int mb_downstream_open(mb_downstream *self, mb_ingress *ingress, const mb_accepted *accepted,
+                       const mb_conn_events *events, void *owner) {
+    mb_conn *conn = mb_conn_new(&ingress->worker->net, accepted->transport, accepted->fd,
+                                &accepted->remote, events, owner);
+    if (conn == NULL) {
+        return MB_ENOMEM;
+    }
+    if (accepted->local.length > 0) {
+        conn->local = accepted->local;
+    }
+    self->conn = conn;
+    self->origin = accepted->origin != NULL ? mb_origin_ref(accepted->origin) : NULL;
+    return MB_OK;
+}
 
 void mb_downstream_begin(mb_downstream *self, const mb_downstream_ops *ops, mb_ingress *ingress,
                          const mb_filter_chain_config *chain) {
@@ -86,6 +100,7 @@ void mb_downstream_end(mb_downstream *self) {
     ingress->conn_count--;
     mb_list_remove(&self->node);
     mb_listener_release(ingress->listener);
+    mb_origin_unref(self->origin);
     mb_snapshot_unref(self->snapshot);
     mb_ingress_unref(ingress);
 }

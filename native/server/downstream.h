@@ -10,6 +10,7 @@
 #ifndef MB_SERVER_DOWNSTREAM_H
 #define MB_SERVER_DOWNSTREAM_H
 
+#include "net/origin.h"
 #include "server/ingress.h"
 
 typedef struct mb_downstream mb_downstream;
@@ -28,6 +29,7 @@ struct mb_downstream {
     mb_list_node node;   /* in ingress->downstreams */
     mb_ingress *ingress; /* one reference */
     mb_conn *conn;
+    mb_origin *origin;     /* one reference; NULL: no listener filter found out anything */
     mb_snapshot *snapshot; /* one reference, for `chain` */
     const mb_filter_chain_config *chain;
     uint64_t id; /* MB_INFO_CONNECTION_ID */
@@ -37,9 +39,16 @@ struct mb_downstream {
 /* A socket as the terminal of its chain gets it. */
 typedef struct mb_accepted {
     int fd;
-    mb_address remote;
+    mb_address remote;       /* the client's, also where a PROXY header says it */
+    mb_address local;        /* as the client meant it; without an address: the socket's */
+    mb_origin *origin;       /* borrowed, or NULL */
     mb_transport *transport; /* the terminal takes it */
 } mb_accepted;
+
+/* Makes `self->conn`, for `owner`, of what was accepted. MB_OK, or MB_ENOMEM: the transport is gone
+ * and `self` unchanged. mb_downstream_begin follows. */
+int mb_downstream_open(mb_downstream *self, mb_ingress *ingress, const mb_accepted *accepted,
+                       const mb_conn_events *events, void *owner);
 
 /* Enters the list; `self->conn` may still be NULL, else its handshake has from now on the time that
  * the chain gives it. */
@@ -53,7 +62,10 @@ void mb_downstream_account_close(mb_downstream *self, mb_close_reason reason);
 /* Leaves it; the connection is closed. May free the ingress. */
 void mb_downstream_end(mb_downstream *self);
 
-/* accept.c: an accepted socket, which it takes, finds its chain. */
+/* accept.c: an accepted socket, which it takes, goes through the listener filters and finds its
+ * chain. */
 void mb_accept_socket(mb_ingress *ingress, int fd, const mb_address *remote);
+/* The same after the listener filters. */
+void mb_accept_connection(mb_ingress *ingress, mb_accepted *accepted);
 
 #endif

@@ -151,7 +151,9 @@ static void describe(const mb_http_conn *hc, mb_stream_info *info) {
     info->connection_id = hc->base.id;
     info->protocol = hc->codec->vtable->protocol;
     info->listener = (mb_slice){ingress->name, strlen(ingress->name)};
-    info->direct_remote = hc->base.conn->remote;
+    info->origin = hc->base.origin;
+    info->direct_remote =
+        info->origin != NULL ? info->origin->direct_remote : hc->base.conn->remote;
     info->remote = hc->base.conn->remote;
     info->local = hc->base.conn->local;
     info->tls = mb_transport_tls(hc->base.conn->transport);
@@ -525,9 +527,7 @@ static mb_http_conn *make(mb_ingress *ingress, const mb_accepted *accepted) {
     hc->drain_timer.on_expire = mb__http_on_drain_timeout;
     mb_list_init(&hc->streams);
     mb_list_init(&hc->dying);
-    hc->base.conn = mb_conn_new(&worker->net, accepted->transport, accepted->fd, &accepted->remote,
-                                &mb__http_codec_unknown_events, hc);
-    if (hc->base.conn == NULL) {
+    if (mb_downstream_open(&hc->base, ingress, accepted, &mb__http_codec_unknown_events, hc) < 0) {
         mb_free(worker->allocator, hc, sizeof(*hc));
         return NULL;
     }

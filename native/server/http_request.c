@@ -8,6 +8,7 @@
 #include "server/http_conn.h"
 
 #include "base/slice.h"
+#include "filter/metadata.h"
 #include "http/grpc.h"
 #include "http/message.h"
 #include "server/http_path.h"
@@ -114,9 +115,9 @@ static int join_lines(mb_headers *headers, uint32_t token) {
     return mb_headers_set_token(headers, token, (mb_slice){joined, used - 1});
 }
 
-static int append_forwarded_for(mb_stream *stream) {
+static int append_forwarded_for(mb_stream *stream, const mb_address *peer) {
     char text[MB_ADDRESS_TEXT_BYTES];
-    size_t len = mb_address_host_text(&stream->info.direct_remote, text);
+    size_t len = mb_address_host_text(peer, text);
     mb_headers *headers = &stream->headers[MB_REQUEST];
     mb_slice before = mb_headers_value(headers, MB_TOKEN_X_FORWARDED_FOR);
     size_t lead = before.len > 0 ? before.len + 1 : 0;
@@ -146,6 +147,7 @@ static int find_client(mb_stream *stream, const mb_hcm_config *config, bool *int
     mb_headers *headers = &stream->headers[MB_REQUEST];
     mb_stream_info *info = &stream->info;
     mb_address claimed;
+    const mb_address peer = info->remote; /* of the socket, or as a PROXY header says */
     int rc = join_lines(headers, MB_TOKEN_X_FORWARDED_FOR);
     if (rc < 0) {
         return rc;
@@ -161,7 +163,7 @@ static int find_client(mb_stream *stream, const mb_hcm_config *config, bool *int
             info->remote = claimed;
         }
         *internal = single && is_internal(config, &info->remote);
-        return config->skip_xff_append ? MB_OK : append_forwarded_for(stream);
+        return config->skip_xff_append ? MB_OK : append_forwarded_for(stream, &peer);
     }
     if (forwarded_address(headers, config->xff_num_trusted_hops, &claimed)) {
         info->remote = claimed;
@@ -324,12 +326,25 @@ static int check_target(mb_stream *stream, const mb_hcm_config *config) {
     return mb__http_path_prepare(stream, config);
 }
 
+/* What listener filters found out becomes metadata of each stream; what goes over the limit of
+ * metadata is left out. */
+static int add_origin_metadata(mb_stream *stream) {
+    const mb_origin *origin = stream->info.origin;
+    const mb_origin_metadata *entry = origin != NULL ? origin->metadata : NULL;
+    for (; entry != NULL; entry = entry->next) {
+        if (mb_metadata_set(stream, entry->space, entry->key, entry->value) == MB_ENOMEM) {
+            return MB_ENOMEM;
+        }
+    }
+    return MB_OK;
+}
+
 /* What answered the request is MB_EPROTO; other errors have no answer yet. */
 static int prepare(mb_http_conn *hc, mb_stream *stream, const mb_hcm_config *config) {
     mb_headers *headers = &stream->headers[MB_REQUEST];
     bool internal = false;
-    int rc = check_target(stream, config);
-    if (rc < 0) {
+    int rc;
+    if ((rc = add_origin_metadata(stream)) < 0 || (rc = check_target(stream, config)) < 0) {
         return rc;
     }
     strip_port(stream, config);

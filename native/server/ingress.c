@@ -3,8 +3,9 @@
  */
 #include "server/ingress.h"
 
+#include "base/alloc.h"
 #include "base/slice.h"
-#include "server/downstream.h"
+#include "server/pending.h"
 #include <errno.h>
 #include <string.h>
 
@@ -103,6 +104,8 @@ void mb_ingress_configure(mb_ingress *ingress, mb_snapshot *snapshot,
     const mb_listener_config *config_before = ingress->config;
     mb_metric_add(ingress->metrics.cx_active, -(int64_t)ingress->conn_count);
     mb_metric_add(metrics->cx_active, ingress->conn_count);
+    mb_metric_add(ingress->metrics.pre_cx_active, -(int64_t)ingress->pending_count);
+    mb_metric_add(metrics->pre_cx_active, ingress->pending_count);
     ingress->metrics = *metrics;
     ingress->snapshot = mb_snapshot_ref(snapshot);
     ingress->config = config;
@@ -135,6 +138,7 @@ mb_ingress *mb_ingress_new(struct mb_server *server, mb_worker *worker, mb_snaps
     ingress->name = name;
     ingress->config = config;
     mb_list_init(&ingress->downstreams);
+    mb_list_init(&ingress->pending);
     ingress->listener = mb_listener_new(&worker->net, &config->address, &config->options, on_accept,
                                         ingress, error);
     if (ingress->listener == NULL) {
@@ -165,6 +169,7 @@ void mb_ingress_unref(mb_ingress *ingress) {
     }
     const mb_allocator *allocator = ingress->worker->allocator;
     mb_listener_free(ingress->listener);
+    mb_free(allocator, ingress->peeked, MB_PENDING_PEEK_BYTES);
     mb_snapshot_unref(ingress->snapshot);
     allocator->free(allocator->ctx, ingress->name, strlen(ingress->name) + 1);
     allocator->free(allocator->ctx, ingress, sizeof(*ingress));
@@ -190,6 +195,9 @@ void mb_ingress_close(mb_ingress *ingress) {
     while ((node = mb_list_front(&ingress->downstreams)) != NULL) {
         mb_downstream *downstream = MB_LIST_ENTRY(node, mb_downstream, node);
         downstream->ops->close(downstream);
+    }
+    while ((node = mb_list_front(&ingress->pending)) != NULL) {
+        mb_pending_close(MB_LIST_ENTRY(node, mb_pending, node));
     }
     mb_ingress_unref(ingress);
 }

@@ -18,6 +18,8 @@ struct mb_server;
 typedef struct mb_listener_metrics {
     mb_metric *cx_total, *cx_active, *no_filter_chain_match, *transport_connect_timeout;
     mb_metric *rq_class[5];
+    mb_metric *pre_cx_active, *pre_cx_timeout, *filter_error, *filter_remote_close;
+    mb_metric *proxy_proto_error;
 } mb_listener_metrics;
 
 typedef struct mb_ingress {
@@ -32,6 +34,9 @@ typedef struct mb_ingress {
     const mb_listener_config *config;
     mb_list downstreams; /* of mb_downstream: its connections */
     uint32_t conn_count;
+    mb_list pending; /* of mb_pending: at its listener filters */
+    uint32_t pending_count;
+    char *peeked; /* MB_PENDING_PEEK_BYTES for them, made when first needed */
     mb_listener_metrics metrics;
     uint64_t handshake_log_us; /* failed handshakes since then: how many were logged */
     uint32_t handshake_logged;

@@ -9,6 +9,11 @@
 static const mb_stats_row rows[] = {
     {"downstream_cx_total", MB_COUNTER, AT(cx_total)},
     {"downstream_cx_active", MB_GAUGE, AT(cx_active)},
+    {"downstream_pre_cx_active", MB_GAUGE, AT(pre_cx_active)},
+    {"downstream_pre_cx_timeout", MB_COUNTER, AT(pre_cx_timeout)},
+    {"downstream_listener_filter_error", MB_COUNTER, AT(filter_error)},
+    {"downstream_listener_filter_remote_close", MB_COUNTER, AT(filter_remote_close)},
+    {"downstream_cx_proxy_proto_error", MB_COUNTER, AT(proxy_proto_error)},
     {"no_filter_chain_match", MB_COUNTER, AT(no_filter_chain_match)},
     {"downstream_cx_transport_socket_connect_timeout", MB_COUNTER, AT(transport_connect_timeout)},
     {"http.downstream_rq_1xx", MB_COUNTER, AT(rq_class[0])},

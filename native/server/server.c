@@ -175,7 +175,8 @@ int mb_server_add_module(mb_server *server, const mb_module *module) {
 static uint32_t count_connections(const mb_list *list) {
     uint32_t count = 0;
     MB_LIST_FOREACH(list, node) {
-        count += MB_LIST_ENTRY(node, mb_ingress, node)->conn_count;
+        const mb_ingress *ingress = MB_LIST_ENTRY(node, mb_ingress, node);
+        count += ingress->conn_count + ingress->pending_count;
     }
     return count;
 }
@@ -184,7 +185,7 @@ static uint32_t count_connections(const mb_list *list) {
 static void sweep_draining(mb_server *server) {
     MB_LIST_FOREACH(&server->draining, node) {
         mb_ingress *ingress = MB_LIST_ENTRY(node, mb_ingress, node);
-        if (ingress->conn_count == 0) {
+        if (ingress->conn_count + ingress->pending_count == 0) {
             mb_list_remove(node);
             mb_ingress_unref(ingress);
         }

@@ -420,9 +420,7 @@ int mb_tcp_conn_start(mb_ingress *ingress, const mb_filter_chain_config *chain,
     tc->upstream.events = &upstream_events;
     tc->idle_timer.on_expire = on_idle;
     tc->duration_timer.on_expire = on_max_duration;
-    tc->base.conn = mb_conn_new(&worker->net, accepted->transport, accepted->fd, &accepted->remote,
-                                &events, tc);
-    if (tc->base.conn == NULL) {
+    if (mb_downstream_open(&tc->base, ingress, accepted, &events, tc) < 0) {
         mb_free(worker->allocator, tc, sizeof(*tc));
         return MB_ENOMEM;
     }

@@ -256,6 +256,47 @@ TABLE: dict[str, Any] = {
 'transport_protocol': {'type': 'string'},
 'application_protocols': {'repeated': True, 'type': 'string'},
 }, "required_oneofs": []},
+'envoy.config.listener.v3.ListenerFilter': {"fields": {
+'name': {'type': 'string', 'rules': {'min_len': 1}},
+'typed_config': {'type': 'any', 'oneof': 'config_type'},
+'config_discovery': {'type': 'message', 'of': 'envoy.config.core.v3.ExtensionConfigSource', 'oneof': 'config_type'},
+'filter_disabled': {'type': 'message', 'of': 'envoy.config.listener.v3.ListenerFilterChainMatchPredicate'},
+}, "required_oneofs": []},
+'envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol': {"fields": {
+'rules': {'repeated': True, 'type': 'message', 'of': 'envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol.Rule'},
+'allow_requests_without_proxy_protocol': {'type': 'bool'},
+'pass_through_tlvs': {'type': 'message', 'of': 'envoy.config.core.v3.ProxyProtocolPassThroughTLVs'},
+'disallowed_versions': {'repeated': True, 'type': 'enum', 'of': 'envoy.config.core.v3.ProxyProtocolConfig.Version'},
+'stat_prefix': {'type': 'string'},
+'tlv_location': {'type': 'enum', 'of': 'envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol.TlvLocation'},
+}, "required_oneofs": []},
+'envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol.Rule': {"fields": {
+'tlv_type': {'type': 'uint32', 'rules': {'lt': 256}},
+'on_tlv_present': {'type': 'message', 'of': 'envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol.KeyValuePair'},
+}, "required_oneofs": []},
+'envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol.KeyValuePair': {"fields": {
+'metadata_namespace': {'type': 'string'},
+'key': {'type': 'string', 'rules': {'min_len': 1}},
+}, "required_oneofs": []},
+'envoy.config.core.v3.ProxyProtocolPassThroughTLVs': {"fields": {
+'match_type': {'type': 'enum', 'of': 'envoy.config.core.v3.ProxyProtocolPassThroughTLVs.PassTLVsMatchType'},
+'tlv_type': {'repeated': True, 'type': 'uint32', 'rules': {'items': {'lt': 256}}},
+}, "required_oneofs": []},
+'envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector': {"fields": {
+'enable_ja3_fingerprinting': {'type': 'bool', 'wrapper': True},
+'enable_ja4_fingerprinting': {'type': 'bool', 'wrapper': True},
+'initial_read_buffer_size': {'type': 'uint32', 'wrapper': True, 'rules': {'lt': 65537, 'gt': 255}},
+'close_connection_on_client_hello_parsing_errors': {'type': 'bool'},
+'max_client_hello_size': {'type': 'uint32', 'wrapper': True, 'rules': {'lte': 16384, 'gt': 255}},
+}, "required_oneofs": []},
+'envoy.extensions.filters.listener.http_inspector.v3.HttpInspector': {"fields": {
+}, "required_oneofs": []},
+'envoy.extensions.filters.listener.original_dst.v3.OriginalDst': {"fields": {
+}, "required_oneofs": []},
+'envoy.extensions.filters.listener.original_src.v3.OriginalSrc': {"fields": {
+'bind_port': {'type': 'bool'},
+'mark': {'type': 'uint32'},
+}, "required_oneofs": []},
 'envoy.config.listener.v3.Filter': {"fields": {
 'name': {'type': 'string', 'rules': {'min_len': 1}},
 'typed_config': {'type': 'any', 'oneof': 'config_type'},
@@ -904,6 +945,9 @@ TABLE: dict[str, Any] = {
 'envoy.config.listener.v3.Listener.DrainType': {'DEFAULT': 0, 'MODIFY_ONLY': 1},
 'envoy.config.core.v3.TrafficDirection': {'UNSPECIFIED': 0, 'INBOUND': 1, 'OUTBOUND': 2},
 'envoy.config.listener.v3.FilterChainMatch.ConnectionSourceType': {'ANY': 0, 'SAME_IP_OR_LOOPBACK': 1, 'EXTERNAL': 2},
+'envoy.config.core.v3.ProxyProtocolConfig.Version': {'V1': 0, 'V2': 1},
+'envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol.TlvLocation': {'DYNAMIC_METADATA': 0, 'FILTER_STATE': 1},
+'envoy.config.core.v3.ProxyProtocolPassThroughTLVs.PassTLVsMatchType': {'INCLUDE_ALL': 0, 'INCLUDE': 1},
 'envoy.extensions.filters.network.tcp_proxy.v3.UpstreamConnectMode': {'IMMEDIATE': 0, 'ON_DOWNSTREAM_DATA': 1, 'ON_DOWNSTREAM_TLS_HANDSHAKE': 2},
 'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.CodecType': {'AUTO': 0, 'HTTP1': 1, 'HTTP2': 2, 'HTTP3': 3},
 'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ServerHeaderTransformation': {'OVERWRITE': 0, 'APPEND_IF_ABSENT': 1, 'PASS_THROUGH': 2},

@@ -8,6 +8,7 @@ safe bounds from docs/defaults.md.
 from __future__ import annotations
 
 from moebridge.config.hcm_model import Hcm, HttpFilter
+from moebridge.config.listener_filter_model import ChainMatch, ListenerFilter
 from moebridge.config.tcp_model import TcpProxy
 from moebridge.config.tls_model import DownstreamTls
 from moebridge.config.value_model import Value
@@ -20,6 +21,8 @@ class FilterChain(Value, frozen=True, kw_only=True):
 
     # "" = not given.
     name: str = ""
+    # Which connections it gets; not looked at in the default chain.
+    filter_chain_match: ChainMatch = ChainMatch()
     # None = clear text (default). Envoy's transport_socket with a DownstreamTlsContext.
     tls: DownstreamTls | None = None
     # Until the handshake is over, 0 = no limit. Envoy: off; ours 10 s
@@ -45,6 +48,12 @@ class Listener(Value, frozen=True, kw_only=True):
     filter_chains: list[FilterChain]
     # For connections that match none of them. None: such a connection is closed.
     default_filter_chain: FilterChain | None = None
+    # Before the filter chain is chosen, in order.
+    listener_filters: list[ListenerFilter] = []
+    # All of them together; then the connection is closed, or goes on with what is known. ms, 0 = no
+    # bound. Default 15 s.
+    listener_filters_timeout_ms: int = 15_000
+    continue_on_listener_filters_timeout: bool = False
     # SO_REUSEPORT. Envoy's enable_reuse_port, default true.
     reuse_port: bool = True
     # listen(2). Envoy's tcp_backlog_size, default the system's cap; ours 4096 (the system caps it).

@@ -10,8 +10,9 @@ from typing import NamedTuple
 from moebridge.config.faults import Path, quoted
 from moebridge.config.lower_values import Context
 from moebridge.config.proto_json import Node
+from moebridge.config.value_model import CidrRange
 
-__all__ = ["LoweredAddress", "address", "is_host_name", "is_ip", "is_link_local"]
+__all__ = ["LoweredAddress", "address", "cidr_ranges", "is_host_name", "is_ip", "is_link_local"]
 
 #: sun_path of unix(7), without the NUL at its end or beginning.
 _PATH_BYTES = 107
@@ -88,3 +89,22 @@ def _check_path(ctx: Context, at: Path, path: str) -> None:
         ctx.fault(at, f"{quoted(path)} is longer than the {_PATH_BYTES} bytes of a socket's path")
     elif path == "@":
         ctx.fault(at, "an abstract socket needs a name behind the @")
+
+
+def cidr_ranges(ctx: Context, nodes: list[Node]) -> list[CidrRange]:
+    """Ranges of addresses.
+
+    Args:
+        ctx: where faults go.
+        nodes: some core.v3.CidrRange.
+    """
+    ranges = []
+    for entry in nodes:
+        prefix, bits = entry.get("address_prefix", ""), entry.get("prefix_len", 0)
+        try:
+            ipaddress.ip_network(f"{prefix}/{bits}", strict=False)
+        except ValueError:
+            if prefix:
+                ctx.fault(entry.path, f"{quoted(prefix)} with {bits} bits is no address range")
+        ranges.append(CidrRange(address=prefix, prefix_len=bits))
+    return ranges

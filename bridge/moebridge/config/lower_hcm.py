@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any, Literal
 
 from moebridge.config.faults import quoted
 from moebridge.config.lower_action import upgrades
+from moebridge.config.lower_address import cidr_ranges
 from moebridge.config.lower_filters import http_filters
 from moebridge.config.lower_http2 import SERVER_STREAMS, http2_options
 from moebridge.config.lower_log import access_logs
 from moebridge.config.lower_route import route_config
 from moebridge.config.lower_values import Context, lowered_enum, refuse_unless
-from moebridge.config.model import CidrRange, Hcm, Http1Options, RouteConfig, Timeouts
+from moebridge.config.model import Hcm, Http1Options, RouteConfig, Timeouts
 from moebridge.config.proto_json import NOT_YET, Node
 
 __all__ = ["REQUEST_HEADERS_TIMEOUT_MS", "REQUEST_TIMEOUT_MS", "hcm"]
@@ -70,7 +70,9 @@ def hcm(ctx: Context, node: Node) -> Hcm:
         use_remote_address=node.get("use_remote_address", False),
         xff_num_trusted_hops=node.get("xff_num_trusted_hops", 0),
         skip_xff_append=node.get("skip_xff_append", False),
-        internal_cidr_ranges=_cidr_ranges(ctx, node.node("internal_address_config")),
+        internal_cidr_ranges=cidr_ranges(
+            ctx, node.node("internal_address_config").nodes("cidr_ranges")
+        ),
         generate_request_id=node.get("generate_request_id", True),
         preserve_external_request_id=node.get("preserve_external_request_id", False),
         always_set_request_id_in_response=node.get("always_set_request_id_in_response", False),
@@ -110,19 +112,6 @@ def _http1(ctx: Context, node: Node) -> Http1Options:
         default_host_for_http_10=host,
         enable_trailers=node.get("enable_trailers", False),
     )
-
-
-def _cidr_ranges(ctx: Context, node: Node) -> list[CidrRange]:
-    ranges = []
-    for entry in node.nodes("cidr_ranges"):
-        address, bits = entry.get("address_prefix", ""), entry.get("prefix_len", 0)
-        try:
-            ipaddress.ip_network(f"{address}/{bits}", strict=False)
-        except ValueError:
-            if address:
-                ctx.fault(entry.path, f"{quoted(address)} with {bits} bits is no address range")
-        ranges.append(CidrRange(address=address, prefix_len=bits))
-    return ranges
 
 
 def _strip_host_port(ctx: Context, node: Node) -> Literal["none", "matching", "any"]:

@@ -6,6 +6,7 @@ from moebridge.config.faults import Faults, Path, quoted
 from moebridge.config.lower_address import is_ip
 from moebridge.config.lower_cluster import buffer_limit, clusters
 from moebridge.config.lower_hcm import hcm
+from moebridge.config.lower_listener_filter import chain_match, listener_filters
 from moebridge.config.lower_network import network_filter, tcp_proxy
 from moebridge.config.lower_tls import downstream_tls, secrets
 from moebridge.config.lower_values import Context
@@ -20,6 +21,8 @@ MAX_CONNECTIONS = 10_000
 TRANSPORT_CONNECT_TIMEOUT_MS = 10_000
 #: listen(2); the system caps it.
 BACKLOG = 4096
+#: Of all listener filters of a connection together; Envoy's.
+FILTERS_TIMEOUT_MS = 15_000
 
 _NETWORK = "envoy.extensions.filters.network."
 _HCM = _NETWORK + "http_connection_manager.v3.HttpConnectionManager"
@@ -77,6 +80,11 @@ def _listener(ctx: Context, node: Node, index: int) -> Listener:
         port=socket.get("port_value", 0),
         filter_chains=chains,
         default_filter_chain=default,
+        listener_filters=listener_filters(ctx, node),
+        listener_filters_timeout_ms=node.get("listener_filters_timeout", FILTERS_TIMEOUT_MS),
+        continue_on_listener_filters_timeout=node.get(
+            "continue_on_listener_filters_timeout", False
+        ),
         reuse_port=node.get("enable_reuse_port", True),
         backlog=node.get("tcp_backlog_size", BACKLOG),
         ipv4_compat=socket.get("ipv4_compat", False),
@@ -91,15 +99,24 @@ def _chains(ctx: Context, node: Node) -> tuple[list[FilterChain], FilterChain | 
     given, default = node.nodes("filter_chains"), node.get("default_filter_chain")
     if not given and default is None and not {"filter_chains", "default_filter_chain"} & node.bad:
         ctx.fault(node.at("filter_chains"), "is required")
-    for extra in given[1:]:
-        ctx.fault(extra.path, f"a second filter chain {NOT_YET}")
     limits: list[Node] = []
     chains = [_chain(ctx, chain, limits) for chain in given]
+    _refuse_same_matches(ctx, given, chains)
     default_chain = _chain(ctx, default, limits) if default is not None else None
     if limits and len(given) + (default is not None) > 1:
         ctx.fault(limits[0].path, f"connection_limit beside several filter chains {NOT_YET}")
     limit = limits[-1].get("max_connections", MAX_CONNECTIONS) if limits else MAX_CONNECTIONS
     return chains, default_chain, limit
+
+
+def _refuse_same_matches(ctx: Context, given: list[Node], chains: list[FilterChain]) -> None:
+    """Chains that list some values both are found by the core."""
+    for i, chain in enumerate(chains):
+        for j, before in enumerate(chains[:i]):
+            if chain.filter_chain_match == before.filter_chain_match:
+                message = f"has the same matching rules as filter_chains[{j}]"
+                ctx.fault(given[i].at("filter_chain_match"), message)
+                break
 
 
 def _chain(ctx: Context, chain: Node, limits: list[Node]) -> FilterChain:
@@ -136,6 +153,7 @@ def _chain(ctx: Context, chain: Node, limits: list[Node]) -> FilterChain:
             filters.append(network_filter(ctx, node.get("name", ""), config))
     return FilterChain(
         name=chain.get("name", ""),
+        filter_chain_match=chain_match(ctx, chain.node("filter_chain_match")),
         tls=downstream_tls(ctx, chain),
         transport_connect_timeout_ms=chain.get(
             "transport_socket_connect_timeout", TRANSPORT_CONNECT_TIMEOUT_MS

@@ -14,6 +14,7 @@ _CLUSTER = "envoy.config.cluster.v3."
 _ENDPOINT = "envoy.config.endpoint.v3."
 _LISTENER = "envoy.config.listener.v3."
 _TLS = "envoy.extensions.transport_sockets.tls.v3."
+_LISTENER_FILTER = "envoy.extensions.filters.listener."
 _MATCHER = "envoy.type.matcher.v3."
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3."
 _UPSTREAM_HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -67,10 +68,24 @@ FIELDS: dict[str, frozenset[str]] = {
         _CORE + "WatchedDirectory": "path",
         # Listener
         _LISTENER + "Listener": "name address stat_prefix filter_chains default_filter_chain"
-        " per_connection_buffer_limit_bytes enable_reuse_port tcp_backlog_size",
+        " per_connection_buffer_limit_bytes enable_reuse_port tcp_backlog_size listener_filters"
+        " listener_filters_timeout continue_on_listener_filters_timeout",
         _LISTENER + "FilterChain": "name filter_chain_match filters transport_socket"
         " transport_socket_connect_timeout",
-        _LISTENER + "FilterChainMatch": "",
+        _LISTENER + "FilterChainMatch": "destination_port prefix_ranges server_names"
+        " transport_protocol application_protocols direct_source_prefix_ranges source_type"
+        " source_prefix_ranges source_ports",
+        _LISTENER + "ListenerFilter": "name typed_config",
+        _LISTENER_FILTER + "proxy_protocol.v3.ProxyProtocol": "rules pass_through_tlvs"
+        " allow_requests_without_proxy_protocol disallowed_versions stat_prefix",
+        _LISTENER_FILTER + "proxy_protocol.v3.ProxyProtocol.Rule": "tlv_type on_tlv_present",
+        _LISTENER_FILTER + "proxy_protocol.v3.ProxyProtocol.KeyValuePair": "metadata_namespace key",
+        _CORE + "ProxyProtocolPassThroughTLVs": "match_type tlv_type",
+        _LISTENER_FILTER + "tls_inspector.v3.TlsInspector": "max_client_hello_size"
+        " close_connection_on_client_hello_parsing_errors",
+        _LISTENER_FILTER + "http_inspector.v3.HttpInspector": "",
+        _LISTENER_FILTER + "original_dst.v3.OriginalDst": "",
+        _LISTENER_FILTER + "original_src.v3.OriginalSrc": "bind_port mark",
         _LISTENER + "Filter": "name typed_config",
         "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit": "stat_prefix"
         " max_connections",
@@ -237,6 +252,15 @@ ANY_TYPES: dict[tuple[str, str], frozenset[str]] = {
             f"{_HCM}HttpConnectionManager"
             f" envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit {_TCP}"
             f" {_NETWORK_MODULE}",
+        ),
+        (
+            _LISTENER + "ListenerFilter",
+            "typed_config",
+            f"{_LISTENER_FILTER}proxy_protocol.v3.ProxyProtocol"
+            f" {_LISTENER_FILTER}tls_inspector.v3.TlsInspector"
+            f" {_LISTENER_FILTER}http_inspector.v3.HttpInspector"
+            f" {_LISTENER_FILTER}original_dst.v3.OriginalDst"
+            f" {_LISTENER_FILTER}original_src.v3.OriginalSrc",
         ),
         (
             _CORE + "TransportSocket",

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from moebridge.config import filter_model as fm
+from moebridge.config import listener_filter_model as lf
 from moebridge.config import model as m
 
 HERE = Path(__file__).resolve().parent
@@ -212,8 +213,41 @@ def full() -> m.Config:
         name="main",
         host="::1",
         port=8080,
-        filter_chains=[m.FilterChain(name="first", hcm=hcm)],
+        filter_chains=[
+            m.FilterChain(
+                name="first",
+                filter_chain_match=lf.ChainMatch(
+                    destination_port=50,
+                    prefix_ranges=[m.CidrRange(address="10.0.0.0", prefix_len=8)],
+                    server_names=["a.test", "*.b.test"],
+                    transport_protocol="tls",
+                    application_protocols=["h2"],
+                    direct_source_prefix_ranges=[m.CidrRange(address="::", prefix_len=0)],
+                    source_type="external",
+                    source_prefix_ranges=[m.CidrRange(address="192.0.2.1", prefix_len=32)],
+                    source_ports=[51, 52],
+                ),
+                hcm=hcm,
+            )
+        ],
         default_filter_chain=m.FilterChain(hcm=minimal().listeners[0].filter_chains[0].hcm),
+        listener_filters=[
+            lf.OriginalDst(),
+            lf.ProxyProtocol(
+                allow_requests_without_proxy_protocol=True,
+                disallow_v1=True,
+                rules=[lf.ProxyRule(tlv_type=224, metadata_namespace="ns", key="k")],
+                pass_through_types=[2, 255],
+                stat_prefix="edge",
+            ),
+            lf.TlsInspector(
+                max_client_hello_bytes=53, close_connection_on_client_hello_parsing_errors=True
+            ),
+            lf.HttpInspector(),
+            lf.OriginalSrc(bind_port=True, mark=54),
+        ],
+        listener_filters_timeout_ms=55,
+        continue_on_listener_filters_timeout=True,
         reuse_port=False,
         backlog=14,
         ipv4_compat=True,

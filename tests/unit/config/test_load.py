@@ -126,7 +126,7 @@ INVALID: dict[str, tuple[Change, str, str]] = {
     "router not last": (lambda d: d.hcm["http_filters"].append(d.hcm["http_filters"][0]), f"{HCM}.http_filters[0]", "must be the last filter"),
     "last is no router": (lambda d: (d.add_filter("h", "header_mutation.v3.HeaderMutation"), d.hcm["http_filters"].pop()), f"{HCM}.http_filters[0]", "the last must be the router"),
     "router disabled": (lambda d: d.hcm["http_filters"][0].update(disabled=True), f"{HCM}.http_filters[0].disabled", "the router cannot be disabled"),
-    "two filter chains": (lambda d: d.listener["filter_chains"].append(d.listener["filter_chains"][0]), "static_resources.listeners[0].filter_chains[1]", NOT_YET),
+    "two filter chains": (lambda d: d.listener["filter_chains"].append(d.listener["filter_chains"][0]), "static_resources.listeners[0].filter_chains[1].filter_chain_match", "has the same matching rules as filter_chains[0]"),
     "listener by name": (lambda d: d.listener["address"]["socket_address"].update(address="localhost"), "static_resources.listeners[0].address.socket_address.address", '"localhost" is no IP address'),
     "port range": (lambda d: d.listener["address"]["socket_address"].update(port_value=65536), "static_resources.listeners[0].address.socket_address.port_value", "must be <= 65535"),
     "no buffer limit": (lambda d: d.listener.update(per_connection_buffer_limit_bytes=0), "static_resources.listeners[0].per_connection_buffer_limit_bytes", NOT_YET),
