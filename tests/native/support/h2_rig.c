@@ -1,10 +1,9 @@
 /* See h2_rig.h. */
 #include "h2_rig.h"
 
-#include "base/alloc.h"
 #include "http/message.h"
-#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void note(h2_flow *flow, mb_slice text) {
@@ -239,7 +238,7 @@ static const mb_codec_events events = {
 h2_rig *h2_rig_new(const mb_allocator *allocator, mb_slab_pool *pool, bool is_server,
                    const mb_codec_options *given) {
     mb_codec_options options = {.enable_trailers = true};
-    h2_rig *rig = mb_zalloc(mb_allocator_default(), sizeof *rig);
+    h2_rig *rig = calloc(1, sizeof *rig);
 
     if (rig == NULL) {
         return NULL;
@@ -259,7 +258,7 @@ h2_rig *h2_rig_new(const mb_allocator *allocator, mb_slab_pool *pool, bool is_se
         if (rig->own_pool && rig->pool != NULL) {
             mb_slab_pool_free(rig->pool);
         }
-        mb_free(mb_allocator_default(), rig, sizeof *rig);
+        free(rig);
         return NULL;
     }
     mb_arena_pool_init(&rig->arenas, allocator, 4);
@@ -279,7 +278,7 @@ void h2_rig_free(h2_rig *rig) {
     if (rig->own_pool) {
         mb_slab_pool_free(rig->pool);
     }
-    mb_free(mb_allocator_default(), rig, sizeof *rig);
+    free(rig);
 }
 
 int h2_rig_flush(h2_rig *rig) {
