@@ -129,15 +129,15 @@ struct mb_h2 {
     int32_t closed_id; /* the stream that the library closed while it wrote the present frame */
     mb_h2_fault fault; /* noted within the library; `mb__h2_settle` acts on it */
     bool is_server;
-    bool inside;       /* the library is on the stack */
-    bool telling;      /* `tell` is on the stack */
-    bool writing;      /* ... it is writing, not reading */
-    bool preface_due;  /* client: what is written first is no frame */
-    bool in_block;     /* a header block of ours is written in part */
-    bool failed;       /* after on_error */
-    bool goaway_out;   /* the library has written its last GOAWAY */
-    bool peer_closed;  /* receive_end */
-    bool peer_goaway;  /* client */
+    bool inside;      /* the library is on the stack */
+    bool telling;     /* `tell` is on the stack */
+    bool writing;     /* ... it is writing, not reading */
+    bool preface_due; /* client: what is written first is no frame */
+    bool in_block;    /* a header block of ours is written in part */
+    bool failed;      /* after on_error */
+    bool goaway_out;  /* the library has written its last GOAWAY */
+    bool peer_closed; /* receive_end */
+    bool peer_goaway;
     bool ping_due;     /* on_ping_ack */
     bool capacity_due; /* on_capacity */
     bool starved;      /* client: `begin` had no room */

@@ -17,6 +17,7 @@ void mb_h2_guard_init(mb_h2_guard *guard, const mb_codec_options *options, bool 
     uint32_t head = options->max_head_bytes;
 
     memset(guard, 0, sizeof *guard);
+    guard->is_server = is_server;
     guard->left = is_server ? MB_H2_PREFACE_BYTES : 0;
     guard->max_block_bytes = head < UINT32_MAX / BLOCK_FACTOR ? head * BLOCK_FACTOR : UINT32_MAX;
     guard->max_continuations = head / h2->max_frame_bytes + CONTINUATIONS_SPARE;
@@ -27,6 +28,66 @@ void mb_h2_guard_init(mb_h2_guard *guard, const mb_codec_options *options, bool 
     guard->max_outbound_control = h2->max_outbound_control_frames;
     guard->max_resets = h2->max_resets;
 }
+
+/* -- streams of the past ---------------------------------------------------------------------- */
+
+static uint32_t *nth(mb_h2_guard *guard, uint32_t n) {
+    return &guard->history[n % MB_H2_HISTORY];
+}
+
+/* The place of a stream, or NULL: `*known` says whether it would be there if it had begun. */
+static uint32_t *find_stream(mb_h2_guard *guard, uint32_t id, bool *known) {
+    uint32_t low = guard->begun < MB_H2_HISTORY ? 0 : guard->begun - MB_H2_HISTORY;
+    uint32_t high = guard->begun;
+
+    *known = low == 0 || id > *nth(guard, low) / 2;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        uint32_t *at = nth(guard, middle);
+
+        if (*at / 2 == id) {
+            return at;
+        }
+        if (*at / 2 < id) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return NULL;
+}
+
+/* HEADERS, DATA or RST_STREAM of a client's stream: in the order of the protocol? */
+static mb_h2_fault on_stream(mb_h2_guard *guard, const mb_h2_frame *frame) {
+    bool reset = frame->type == MB_H2_RST_STREAM_FRAME, known;
+    bool end = reset || (frame->flags & MB_H2_FLAG_END_STREAM) != 0;
+    uint32_t *stream;
+
+    if (!guard->is_server || frame->stream_id % 2 == 0) {
+        return MB_H2_FINE;
+    }
+    if (frame->stream_id > guard->last_id) {
+        if (frame->type == MB_H2_HEADERS_FRAME) {
+            guard->last_id = frame->stream_id;
+            *nth(guard, guard->begun++) = frame->stream_id * 2 + end;
+        }
+        return MB_H2_FINE; /* else it is idle: the library's to refuse */
+    }
+    stream = find_stream(guard, frame->stream_id, &known);
+    if (stream == NULL) {
+        if (!known || reset) {
+            return MB_H2_FINE;
+        }
+        return frame->type == MB_H2_HEADERS_FRAME ? MB_H2_PROTOCOL : MB_H2_STREAM_CLOSED;
+    }
+    if ((*stream & 1) != 0 && !reset) {
+        return MB_H2_STREAM_CLOSED;
+    }
+    *stream |= end;
+    return MB_H2_FINE;
+}
+
+/* -- floods ----------------------------------------------------------------------------------- */
 
 /* The header of a block's next frame. */
 static mb_h2_fault on_block(mb_h2_guard *guard, const mb_h2_frame *frame) {
@@ -66,21 +127,38 @@ static mb_h2_fault on_other(mb_h2_guard *guard) {
     return ++guard->other_frames > limit ? MB_H2_OTHER_FRAMES : MB_H2_FINE;
 }
 
+/* `dependency`: of PRIORITY. The library looks at neither when priorities are off. */
+static mb_h2_fault on_priority(mb_h2_guard *guard, const mb_h2_frame *frame, uint32_t dependency) {
+    if (frame->stream_id == 0 || dependency == frame->stream_id) {
+        return MB_H2_PROTOCOL;
+    }
+    return ++guard->priority_frames > (uint64_t)guard->max_priority_per_stream * (1 + guard->opened)
+               ? MB_H2_PRIORITY
+               : MB_H2_FINE;
+}
+
 static mb_h2_fault on_frame(mb_h2_guard *guard, const mb_h2_frame *frame) {
     mb_h2_fault fault = MB_H2_FINE;
 
     switch (frame->type) {
     case MB_H2_HEADERS_FRAME:
+        fault = on_stream(guard, frame);
+        if (fault != MB_H2_FINE) {
+            return fault;
+        }
+        /* fall through */
     case MB_H2_CONTINUATION_FRAME:
         fault = on_block(guard, frame);
         return fault == MB_H2_FINE ? on_content(guard, frame) : fault;
     case MB_H2_DATA_FRAME:
-        return on_content(guard, frame);
+        fault = on_stream(guard, frame);
+        return fault == MB_H2_FINE ? on_content(guard, frame) : fault;
+    case MB_H2_RST_STREAM_FRAME:
+        (void)on_stream(guard, frame);
+        return on_other(guard);
     case MB_H2_PRIORITY_FRAME:
-        return ++guard->priority_frames >
-                       (uint64_t)guard->max_priority_per_stream * (1 + guard->opened)
-                   ? MB_H2_PRIORITY
-                   : MB_H2_FINE;
+        return on_priority(guard, frame,
+                           mb_h2_load32(guard->header + MB_H2_FRAME_HEADER_BYTES) & 0x7fffffffu);
     case MB_H2_WINDOW_UPDATE_FRAME:
         return ++guard->window_updates >
                        WINDOW_UPDATES_FREE +
@@ -115,15 +193,21 @@ static uint32_t content_of(const mb_h2_frame *frame, uint8_t padding) {
     return frame->length > around ? frame->length - around : 0;
 }
 
-static bool is_padded(uint8_t type, uint8_t flags, uint32_t length) {
+/* Bytes of the payload that are looked at: the length of the padding, the dependency. */
+static uint8_t bytes_ahead(uint8_t type, uint8_t flags, uint32_t length) {
+    if (type == MB_H2_PRIORITY_FRAME) {
+        return length == PRIORITY_BYTES ? 4 : 0;
+    }
     return (type == MB_H2_DATA_FRAME || type == MB_H2_HEADERS_FRAME) && length != 0 &&
-           (flags & MB_H2_FLAG_PADDED) != 0;
+                   (flags & MB_H2_FLAG_PADDED) != 0
+               ? 1
+               : 0;
 }
 
 /* Takes header bytes; true when the header is whole, and then `*frame` is filled. */
 static bool take_header(mb_h2_guard *guard, const char **at, const char *end, mb_h2_frame *frame) {
     const uint8_t *header = guard->header;
-    uint8_t need = MB_H2_FRAME_HEADER_BYTES;
+    uint8_t need = MB_H2_FRAME_HEADER_BYTES, ahead = 0;
 
     for (;;) {
         while (guard->have < need && *at < end) {
@@ -136,16 +220,21 @@ static bool take_header(mb_h2_guard *guard, const char **at, const char *end, mb
         frame->type = header[3];
         frame->flags = header[4];
         frame->stream_id = mb_h2_load32(header + 5) & 0x7fffffffu;
-        if (need == MB_H2_FRAME_HEADER_BYTES &&
-            is_padded(frame->type, frame->flags, frame->length)) {
-            need++;
-            continue;
+        if (need == MB_H2_FRAME_HEADER_BYTES) {
+            ahead = bytes_ahead(frame->type, frame->flags, frame->length);
         }
-        frame->content = content_of(frame, need > MB_H2_FRAME_HEADER_BYTES ? header[need - 1] : 0);
-        guard->left = frame->length - (need - MB_H2_FRAME_HEADER_BYTES);
-        guard->have = 0;
-        return true;
+        if (need == MB_H2_FRAME_HEADER_BYTES + ahead) {
+            break;
+        }
+        need = (uint8_t)(MB_H2_FRAME_HEADER_BYTES + ahead);
     }
+    frame->content = content_of(frame, ahead == 1 ? header[MB_H2_FRAME_HEADER_BYTES] : 0);
+    guard->left = frame->length - ahead;
+    guard->have = 0;
+    if (ahead != 4) {
+        memset(guard->header + MB_H2_FRAME_HEADER_BYTES, 0, 4); /* no dependency */
+    }
+    return true;
 }
 
 size_t mb_h2_guard_scan(mb_h2_guard *guard, const char *at, size_t len, mb_h2_fault *fault) {

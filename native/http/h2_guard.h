@@ -8,6 +8,12 @@
  * first: nine bytes of header a frame (ten when it is padded), the rest is stepped over. What it
  * lets through is fed to the library, what comes after a violation never is.
  *
+ * A server's guard also remembers its last MB_H2_HISTORY streams, which the library forgets as soon
+ * as they are closed: a frame of a message that the peer has ended, or on a stream that it passed
+ * over, is an error of the connection (RFC 9113 5.1, 5.1.1). That depends on the peer's frames
+ * only, so nothing that crosses a RST_STREAM of ours is taken for one. Older streams are not
+ * judged.
+ *
  * The bounds and their formulas are Envoy's ("HTTP/2 protocol constraints"); those on CONTINUATION,
  * on frames without purpose and on resets are ours. Called by h2_receive.c and h2_send.c. Pure
  * numbers: no memory, no events. RFC 9113 4.1, 10.5.
@@ -19,6 +25,8 @@
 
 #define MB_H2_PREFACE_BYTES 24u
 #define MB_H2_FRAME_HEADER_BYTES 9u
+/* Streams that are remembered; a power of two. */
+#define MB_H2_HISTORY 128u
 
 typedef enum mb_h2_frame_type {
     MB_H2_DATA_FRAME = 0,
@@ -55,7 +63,7 @@ typedef struct mb_h2_guard {
     uint32_t max_outbound, max_outbound_control;
     uint32_t max_resets;
     /* the frame that is read */
-    uint8_t header[MB_H2_FRAME_HEADER_BYTES + 1];
+    uint8_t header[MB_H2_FRAME_HEADER_BYTES + 4];
     uint8_t have;  /* bytes of `header` */
     uint32_t left; /* bytes to step over; the preface at first */
     /* accounts */
@@ -66,6 +74,11 @@ typedef struct mb_h2_guard {
     uint64_t data_sent;                  /* frames */
     uint32_t outbound, outbound_control; /* wait for the peer */
     uint64_t resets;                     /* of streams without an answer, or by the peer's fault */
+    /* server: the newest streams, oldest first from `begun` on, as number * 2 + "has ended" */
+    uint32_t begun; /* streams so far */
+    uint32_t last_id;
+    bool is_server;
+    uint32_t history[MB_H2_HISTORY];
 } mb_h2_guard;
 
 /* `options` with their defaults filled in. */

@@ -57,13 +57,6 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
     return 0;
 }
 
-static void on_goaway(mb_h2 *h2) {
-    if (!h2->is_server) {
-        h2->peer_goaway = true;
-        h2->capacity_due = true;
-    }
-}
-
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *ctx) {
     mb_h2 *h2 = ctx;
     mb_h2_stream *s;
@@ -86,7 +79,8 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
         h2->ping_due |= (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0;
         return 0;
     case NGHTTP2_GOAWAY:
-        on_goaway(h2);
+        h2->peer_goaway = true;
+        h2->capacity_due = !h2->is_server;
         return 0;
     case NGHTTP2_RST_STREAM:
         h2->counters->rx_reset++;

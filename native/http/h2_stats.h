@@ -15,7 +15,7 @@ typedef struct mb_h2_stats {
     MB_H2_COUNTER_LIST(MB_H2_STATS_FIELD)
     MB_H2_GAUGE_LIST(MB_H2_STATS_FIELD)
 #undef MB_H2_STATS_FIELD
-        mb_h2_counters published;
+    mb_h2_counters published;
 } mb_h2_stats;
 
 /* `prefix`: "http.ingress.", "cluster.up.". MB_OK, MB_ENOMEM, MB_EINVAL: a name is of another
