@@ -199,16 +199,16 @@ class Plan:
             self._faults.append(Fault(config_path, "a Python filter's configuration is an object"))
             return None
         try:
+            found = self._loader.find(target, path=name_path)
+            if not issubclass(found, kind):
+                article = "a network filter" if kind is HttpFilter else "an HTTP filter"
+                what = f"{found.__name__} is {article}: here stands {kind.__name__}"
+                raise ConfigError([(name_path, what)])
             made = self._loader.make(
                 target, config or {}, name_path=name_path, config_path=config_path
             )
         except ConfigError as error:
             self._faults += error.faults
-            return None
-        if not isinstance(made, kind):
-            article = "a network filter" if kind is HttpFilter else "an HTTP filter"
-            what = f"{type(made).__name__} is {article}: here stands {kind.__name__}s"
-            self._faults.append(Fault(name_path, what))
             return None
         return self._note(made, options, name_path)
 

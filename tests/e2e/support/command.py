@@ -15,7 +15,7 @@ from types import TracebackType
 __all__ = ["Command", "Done", "run_command"]
 
 Done = subprocess.CompletedProcess[str]
-_LISTENING = re.compile(r"listening (\S+) http://(\S+)\Z")
+_LISTENING = re.compile(r"listening (\S+) (?:http|tcp)://(\S+)\Z")
 
 
 def _words(args: Sequence[str]) -> list[str]:
