@@ -121,6 +121,13 @@ typedef struct forward_parts {
     mb_doc targets, regex_rewrite, host_rewrite, upgrades;
 } forward_parts;
 
+static const char *const grpc_scope_words[] = {
+    [MB_GRPC_SCOPE_NONE] = "none",
+    [MB_GRPC_SCOPE_STREAM] = "stream",
+    [MB_GRPC_SCOPE_EXCHANGE] = "exchange",
+    NULL,
+};
+
 #define FORWARD(key, what, member, ...) MB_DOC_FIELD(key, what, forward_parts, member, __VA_ARGS__)
 
 static const mb_doc_field forward_fields[] = {
@@ -136,6 +143,10 @@ static const mb_doc_field forward_fields[] = {
     FORWARD("timeout_ms", MS, route.timeout_us),
     FORWARD("idle_timeout_ms", MS, route.idle_timeout_us),
     FORWARD("max_stream_duration_ms", MS, route.max_stream_duration_us),
+    FORWARD("new_timeouts", BOOL, route.new_timeouts),
+    FORWARD("grpc_timeout_scope", ENUM, route.grpc_scope, .words = grpc_scope_words),
+    FORWARD("grpc_timeout_max_ms", MS, route.grpc_max_us),
+    FORWARD("grpc_timeout_offset_ms", MS, route.grpc_offset_us),
 };
 
 /* A rewritten path is a header value, whichever way it goes out. */

@@ -1,5 +1,6 @@
 /*
- * What the proxy knows of gRPC: how to tell it, its status codes, and how grpc-message is written.
+ * What the proxy knows of gRPC: how to tell it, its status codes, its deadlines, and how
+ * grpc-message is written.
  *
  * Pure functions over header maps and text. Used by the connection manager (local replies), the
  * grpc_web filter and formats. Source: gRPC over HTTP/2 (PROTOCOL-HTTP2.md), gRPC's mapping of
@@ -35,6 +36,16 @@ int mb_grpc_status(const mb_headers *headers, uint64_t *out);
 /* "NotFound" or, `snake`, "NOT_FOUND"; an empty slice for a number that gRPC does not define.
  * Constant memory. */
 mb_slice mb_grpc_status_name(uint64_t status, bool snake);
+
+/* -- grpc_timeout.c --------------------------------------------------------------------------- */
+
+/* The grpc-timeout in microseconds, rounded up to whole milliseconds as Envoy does. MB_OK,
+ * MB_ENOTFOUND, MB_EINVAL. */
+int mb_grpc_timeout(const mb_headers *request, uint64_t *out_us);
+/* Sets it, in the smallest unit that has room for it in eight digits. MB_OK or MB_ENOMEM. */
+int mb_grpc_set_timeout(mb_headers *request, uint64_t timeout_us);
+
+/* -- grpc.c ----------------------------------------------------------------------------------- */
 
 /* Percent-encodes text as grpc-message wants it, '~' too, as Envoy. */
 void mb_grpc_append_message(mb_text *out, mb_slice message);

@@ -91,6 +91,13 @@ typedef struct mb_weighted_cluster {
     const mb_chain_override *overrides;
 } mb_weighted_cluster;
 
+/* What the grpc-timeout of a request bounds. */
+typedef enum mb_grpc_scope {
+    MB_GRPC_SCOPE_NONE = 0, /* nothing here: it is the upstream's to mind */
+    MB_GRPC_SCOPE_STREAM,   /* the stream: max_stream_duration.grpc_timeout_header_max */
+    MB_GRPC_SCOPE_EXCHANGE  /* the exchange with the upstream: the older max_grpc_timeout */
+} mb_grpc_scope;
+
 typedef enum mb_action_kind {
     MB_ACTION_CLUSTER,
     MB_ACTION_REDIRECT,
@@ -119,7 +126,11 @@ struct mb_route {
     mb_regex *host_regex;
     bool auto_host_rewrite; /* the router's, once it has a host: mb_route_rewrite_host */
     bool append_x_forwarded_host;
-    uint64_t timeout_us;             /* 0: none */
+    uint64_t timeout_us; /* 0: none */
+    mb_grpc_scope grpc_scope;
+    uint64_t grpc_max_us;            /* of a gRPC client's timeout; 0: as it asks */
+    uint64_t grpc_offset_us;         /* taken off it */
+    bool new_timeouts;               /* the route has max_stream_duration, instead of a timeout */
     uint64_t idle_timeout_us;        /* UINT64_MAX: the listener's */
     uint64_t max_stream_duration_us; /* UINT64_MAX: the listener's; 0: none */
     /* cluster and redirect */

@@ -65,6 +65,8 @@ static inline mb_http_conn *mb__http_conn_of(const mb_stream *stream) {
 void mb__http_stream_timers_start(mb_stream *stream);
 void mb__http_stream_timers_stop(mb_stream *stream);
 void mb__http_stream_activity(mb_stream *stream);
+/* http_duration.c: the stream's route is known. */
+void mb__http_stream_limit_duration(mb_stream *stream, const mb_route *route);
 /* The codec is told whether the stream's request may come. */
 void mb__http_stream_pause(mb_http_conn *hc, mb_stream *stream);
 /* Input that waits, in conn->in or in the codec, may be looked at again. */

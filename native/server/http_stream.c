@@ -42,9 +42,15 @@ static void on_request_timeout(mb_timer *timer) {
 static void on_max_duration(mb_timer *timer) {
     mb_stream *stream = MB_LIST_ENTRY(timer, mb_stream, duration_timer);
     mb_metric_inc(mb__http_conn_metrics(mb__http_conn_of(stream))->rq_max_duration);
-    mb_stream_local_reply(stream, timeout_status(stream), MB_FLAG_DURATION_TIMEOUT,
-                          MB_SLICE_LIT("max_duration_timeout"),
-                          MB_SLICE_LIT("downstream duration timeout"));
+    static const mb_header deadline_exceeded = {MB_SLICE_LIT("grpc-status"), MB_SLICE_LIT("4")};
+    const mb_local_reply reply = {
+        .status = timeout_status(stream),
+        .headers = &deadline_exceeded,
+        .header_count = stream->grpc_request ? 1 : 0,
+        .body = MB_SLICE_LIT("downstream duration timeout"),
+        .details = MB_SLICE_LIT("max_duration_timeout"),
+    };
+    mb_stream_local_reply_with(stream, MB_FLAG_DURATION_TIMEOUT, &reply, NULL, NULL);
 }
 
 void mb__http_stream_timers_start(mb_stream *stream) {
@@ -110,6 +116,7 @@ static void resolve_route(mb_stream *stream, mb_route_choice *out) {
         }
     }
     note_cluster(stream, out);
+    mb__http_stream_limit_duration(stream, route);
     uint64_t idle_us = idle_timeout_us(stream);
     if (idle_us == 0) {
         mb_loop_disarm(&stream->idle_timer);

@@ -5,6 +5,7 @@
 #include "upstream/router_state.h"
 
 #include "base/slice.h"
+#include "http/grpc.h"
 #include "http/message.h"
 
 /* -- beginning and ending --------------------------------------------------------------------- */
@@ -57,12 +58,33 @@ static void remove_present(mb_headers *headers, uint32_t token) {
     }
 }
 
+/* What a gRPC client asks for, within the route's bounds; 0: none, as with Envoy. */
+static uint64_t grpc_timeout_us(const mb_route *route, const mb_headers *headers) {
+    uint64_t asked_us = 0;
+
+    (void)mb_grpc_timeout(headers, &asked_us);
+    if (route->grpc_offset_us < asked_us) {
+        asked_us -= route->grpc_offset_us;
+    }
+    if (route->grpc_max_us != 0 && (asked_us == 0 || asked_us > route->grpc_max_us)) {
+        return route->grpc_max_us;
+    }
+    return asked_us;
+}
+
+static bool is_bounded_grpc(const mb_router_state *state, const mb_headers *headers) {
+    return state->route->grpc_scope == MB_GRPC_SCOPE_EXCHANGE && mb_grpc_is_request(headers);
+}
+
 /* The route's timeout, or what an internal caller asks for (the connection manager has taken the
  * header from all others). What only we understand is not sent on. */
 static void decide_timeout(mb_router_state *state, mb_headers *headers) {
     uint64_t asked_ms;
 
     state->timeout_us = state->route->timeout_us;
+    if (is_bounded_grpc(state, headers)) {
+        state->timeout_us = grpc_timeout_us(state->route, headers);
+    }
     if (mb_slice_parse_u64(mb_headers_value(headers, MB_TOKEN_X_ENVOY_UPSTREAM_RQ_TIMEOUT_MS),
                            &asked_ms) == MB_OK &&
         asked_ms < UINT64_MAX / 1000) {
@@ -123,6 +145,10 @@ static int finalize(mb_router_state *state) {
         if (rc < 0) {
             return rc;
         }
+    }
+    if (state->timeout_us > 0 && is_bounded_grpc(state, headers) &&
+        mb_grpc_set_timeout(headers, state->timeout_us) != MB_OK) {
+        return MB_ENOMEM;
     }
     return mb_route_finalize_request(state->route, state->weighted, envoy_headers, stream);
 }

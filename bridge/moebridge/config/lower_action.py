@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from moebridge.config.faults import Path, nearest, quoted
 from moebridge.config.lower_filters import per_filter
 from moebridge.config.lower_values import (
@@ -49,6 +51,8 @@ def _forward(ctx: Context, node: Node) -> Forward:
     if len(rewrites) > 1:
         ctx.fault(node.path, f"only one of {' and '.join(rewrites)} can be given")
     duration = node.node("max_stream_duration")
+    new_timeouts = "max_stream_duration" in node
+    scope, longest, offset = _grpc_timeout(node, duration)
     cluster_header = node.get("cluster_header", "")
     return Forward(
         targets=_targets(ctx, node),
@@ -60,11 +64,30 @@ def _forward(ctx: Context, node: Node) -> Forward:
         regex_rewrite=regex_rewrite(node["regex_rewrite"]) if "regex_rewrite" in node else None,
         host_rewrite=_host_rewrite(ctx, node),
         append_x_forwarded_host=node.get("append_x_forwarded_host", False),
-        timeout_ms=node.get("timeout", _ROUTE_TIMEOUT_MS),
+        timeout_ms=0 if new_timeouts else node.get("timeout", _ROUTE_TIMEOUT_MS),
         idle_timeout_ms=node.get("idle_timeout", ctx.stream_idle_ms),
         max_stream_duration_ms=duration.get("max_stream_duration", ctx.max_stream_duration_ms),
+        new_timeouts=new_timeouts,
+        grpc_timeout_scope=scope,
+        grpc_timeout_max_ms=longest,
+        grpc_timeout_offset_ms=offset,
         upgrades=upgrades(node),
     )
+
+
+_Scope = Literal["none", "stream", "exchange"]
+
+
+def _grpc_timeout(node: Node, duration: Node) -> tuple[_Scope, int, int]:
+    """What grpc-timeout bounds, and its bounds; the older fields count only by themselves."""
+    if "max_stream_duration" in node:
+        if "grpc_timeout_header_max" not in duration:
+            return "none", 0, 0
+        longest: int = duration["grpc_timeout_header_max"]
+        return "stream", longest, duration.get("grpc_timeout_header_offset", 0)
+    if "max_grpc_timeout" not in node:
+        return "none", 0, 0
+    return "exchange", node["max_grpc_timeout"], node.get("grpc_timeout_offset", 0)
 
 
 def upgrades(node: Node) -> list[Upgrade]:

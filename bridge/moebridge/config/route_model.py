@@ -172,6 +172,17 @@ class Forward(Value, frozen=True, kw_only=True, tag_field="kind", tag="forward")
     idle_timeout_ms: int = 300_000
     # Whole stream. ms, 0 = off. Resolved: the route's max_stream_duration, else the listener's.
     max_stream_duration_ms: int = 0
+    # The route has max_stream_duration. Then it has no timeout, and grpc-timeout goes on as what is
+    # left of it.
+    new_timeouts: bool = False
+    # What the grpc-timeout of a request bounds. stream: the whole stream
+    # (max_stream_duration.grpc_timeout_header_max). exchange: as `timeout_ms`, instead of it (the
+    # older max_grpc_timeout). none (default): nothing here.
+    grpc_timeout_scope: Literal["none", "stream", "exchange"] = "none"
+    # Longest that a client may ask for. ms, 0 = as it asks.
+    grpc_timeout_max_ms: int = 0
+    # Taken off what it asks for. ms, default 0.
+    grpc_timeout_offset_ms: int = 0
     upgrades: list[Upgrade] = []
 
 

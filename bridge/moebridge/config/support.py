@@ -156,8 +156,10 @@ FIELDS: dict[str, frozenset[str]] = {
         _ROUTE + "RouteAction": "cluster cluster_header weighted_clusters"
         " cluster_not_found_response_code prefix_rewrite regex_rewrite host_rewrite_literal"
         " auto_host_rewrite host_rewrite_header host_rewrite_path_regex append_x_forwarded_host"
-        " timeout idle_timeout max_stream_duration priority upgrade_configs",
-        _ROUTE + "RouteAction.MaxStreamDuration": "max_stream_duration",
+        " timeout idle_timeout max_stream_duration max_grpc_timeout grpc_timeout_offset priority"
+        " upgrade_configs",
+        _ROUTE + "RouteAction.MaxStreamDuration": "max_stream_duration grpc_timeout_header_max"
+        " grpc_timeout_header_offset",
         _ROUTE + "WeightedCluster": "clusters total_weight",
         _ROUTE + "WeightedCluster.ClusterWeight": "name weight typed_per_filter_config"
         " host_rewrite_literal" + _HEADER_CHANGES,

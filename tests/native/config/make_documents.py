@@ -102,6 +102,10 @@ def _routes() -> list[m.Route]:
                 timeout_ms=1_500,
                 idle_timeout_ms=0,
                 max_stream_duration_ms=2_000,
+                new_timeouts=True,
+                grpc_timeout_scope="stream",
+                grpc_timeout_max_ms=2_100,
+                grpc_timeout_offset_ms=2_200,
             ),
             headers=CHANGES,
             per_filter={

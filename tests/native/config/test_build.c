@@ -112,6 +112,8 @@ MB_TEST(every_kind_of_route_arrives) {
     MB_CHECK_EQ_INT(weighted->weighted_count, 2);
     MB_CHECK_EQ_INT(weighted->weighted[1].weight, 70);
     MB_CHECK_EQ_LIT(weighted->weighted[1].host_rewrite, "w.test");
+    MB_CHECK(weighted->new_timeouts && weighted->grpc_scope == MB_GRPC_SCOPE_STREAM);
+    MB_CHECK(weighted->grpc_max_us == 2100000 && weighted->grpc_offset_us == 2200000);
     MB_CHECK_EQ_INT(weighted->cluster_not_found_code, 404);
     MB_CHECK_EQ_LIT(weighted->prefix_rewrite, "/b");
     MB_CHECK_EQ_LIT(weighted->host_rewrite, "h.test");
@@ -146,57 +148,73 @@ static const fault_case fault_cases[] = {
     {"'version':1,", "", "version: is missing\n"},
     {"'host':'127.0.0.1'", "'host':'localhost'", "listeners[0].host: is no IP address\n"},
     {"'port':0,", "'port':70000,", "listeners[0].port: must be from 0 to 65535, got 70000\n"},
-    {"'via':''", "'via':'a\\nb'", "listeners[0].filter_chains[0].hcm.via: can't be the value of a header\n"},
+    {"'via':''", "'via':'a\\nb'",
+     "listeners[0].filter_chains[0].hcm.via: can't be the value of a header\n"},
     {"'default_host_for_http_10':''", "'default_host_for_http_10':'a b'",
      "listeners[0].filter_chains[0].hcm.http1.default_host_for_http_10: is no host\n"},
     {"'internal_cidr_ranges':[]",
      "'internal_cidr_ranges':[{'address':'1.2.3.4','prefix_len':33},"
      "{'address':'x','prefix_len':1}]",
-     "listeners[0].filter_chains[0].hcm.internal_cidr_ranges[0].prefix_len: must be from 0 to 32, got 33\n"
+     "listeners[0].filter_chains[0].hcm.internal_cidr_ranges[0].prefix_len: must be from 0 to 32, "
+     "got 33\n"
      "listeners[0].filter_chains[0].hcm.internal_cidr_ranges[1].address: is no IP address\n"},
     {"'access_logs':[]", "'access_logs':[{'sink':'file','path':'','format':[]}]",
      "listeners[0].filter_chains[0].hcm.access_logs[0].path: must not be empty for a file\n"},
     {"'domains':['*']", "'domains':['*','a*b','*']",
-     "listeners[0].filter_chains[0].hcm.route_config.virtual_hosts[0].domains[1]: is malformed, or a domain of "
+     "listeners[0].filter_chains[0].hcm.route_config.virtual_hosts[0].domains[1]: is malformed, or "
+     "a domain of "
      "another place too\n"
-     "listeners[0].filter_chains[0].hcm.route_config.virtual_hosts[0].domains[2]: is malformed, or a domain of "
+     "listeners[0].filter_chains[0].hcm.route_config.virtual_hosts[0].domains[2]: is malformed, or "
+     "a domain of "
      "another place too\n"},
     {"'domains':['*']", "'domains':[]",
-     "listeners[0].filter_chains[0].hcm.route_config.virtual_hosts[0].domains: must not be empty\n"},
+     "listeners[0].filter_chains[0].hcm.route_config.virtual_hosts[0].domains: must not be "
+     "empty\n"},
     {"'kind':'prefix','value':'/'", "'kind':'safe_regex','value':'/(a'",
-     "listeners[0].filter_chains[0].hcm.route_config.virtual_hosts[0].routes[0].match.path.value: missing ): /(a\n"},
+     "listeners[0].filter_chains[0].hcm.route_config.virtual_hosts[0].routes[0].match.path.value: "
+     "missing ): /(a\n"},
     {"'headers':[],", "'headers':[7],",
-     "listeners[0].filter_chains[0].hcm.route_config.virtual_hosts[0].routes[0].match.headers[0]: expected a map, "
+     "listeners[0].filter_chains[0].hcm.route_config.virtual_hosts[0].routes[0].match.headers[0]: "
+     "expected a map, "
      "got a number\n"},
     {"'kind':'forward'", "'kind':'backward'",
-     "listeners[0].filter_chains[0].hcm.route_config.virtual_hosts[0].routes[0].action.kind: unknown word, the "
+     "listeners[0].filter_chains[0].hcm.route_config.virtual_hosts[0].routes[0].action.kind: "
+     "unknown word, the "
      "first known one is \"forward\"\n"},
     {"'weight':1", "'weight':0",
-     "listeners[0].filter_chains[0].hcm.route_config.virtual_hosts[0].routes[0].action.targets: the sum of the "
+     "listeners[0].filter_chains[0].hcm.route_config.virtual_hosts[0].routes[0].action.targets: "
+     "the sum of the "
      "weights must be from 1 to 4294967295, it is 0\n"},
     {"'cluster_header':''", "'cluster_header':'x-c'",
-     "listeners[0].filter_chains[0].hcm.route_config.virtual_hosts[0].routes[0].action: needs either targets or "
+     "listeners[0].filter_chains[0].hcm.route_config.virtual_hosts[0].routes[0].action: needs "
+     "either targets or "
      "cluster_header\n"},
     {"'cluster_not_found_status':503", "'cluster_not_found_status':444",
-     "listeners[0].filter_chains[0].hcm.route_config.virtual_hosts[0].routes[0].action.cluster_not_found_status: "
+     "listeners[0].filter_chains[0].hcm.route_config.virtual_hosts[0].routes[0].action.cluster_not_"
+     "found_status: "
      "must be 503, 500 or 404\n"},
     {"'prefix_rewrite':'','regex_rewrite':null",
      "'prefix_rewrite':'/x','regex_rewrite':{'pattern':'a','substitution':'b'}",
-     "listeners[0].filter_chains[0].hcm.route_config.virtual_hosts[0].routes[0].action: has more than one rewrite "
+     "listeners[0].filter_chains[0].hcm.route_config.virtual_hosts[0].routes[0].action: has more "
+     "than one rewrite "
      "of the path\n"},
     {"'host_rewrite':null", "'host_rewrite':{'kind':'path_regex','value':'','regex':null}",
-     "listeners[0].filter_chains[0].hcm.route_config.virtual_hosts[0].routes[0].action.host_rewrite.regex: is "
+     "listeners[0].filter_chains[0].hcm.route_config.virtual_hosts[0].routes[0].action.host_"
+     "rewrite.regex: is "
      "missing\n"},
     {"'metadata':{}", "'metadata':{'a':1}",
-     "listeners[0].filter_chains[0].hcm.route_config.virtual_hosts[0].routes[0].metadata.a: expected a map, got a "
+     "listeners[0].filter_chains[0].hcm.route_config.virtual_hosts[0].routes[0].metadata.a: "
+     "expected a map, got a "
      "number\n"},
     {"'config':7", "'config':'refuse'",
      "listeners[0].filter_chains[0].hcm.http_filters[0]: probe: refused for a reason\n"},
     {"'filter':'probe'", "'filter':'quiet'",
-     "listeners[0].filter_chains[0].hcm.http_filters[0]: quiet: the filter refused its configuration: over the "
+     "listeners[0].filter_chains[0].hcm.http_filters[0]: quiet: the filter refused its "
+     "configuration: over the "
      "limit\n"},
     {"'filter':'router'", "'filter':'probe'",
-     "listeners[0].filter_chains[0].hcm.http_filters[1]: probe: module moebridge_native has no filter \"probe\"; it "
+     "listeners[0].filter_chains[0].hcm.http_filters[1]: probe: module moebridge_native has no "
+     "filter \"probe\"; it "
      "has: basic_auth, body_scan, header_mutation\n"
      "listeners[0].filter_chains[0].hcm.http_filters: the last filter must be the router\n"},
     {"'module':'python','filter':'probe'", "'module':'native','filter':'router'",
@@ -204,7 +222,8 @@ static const fault_case fault_cases[] = {
     {"'per_filter':{}",
      "'per_filter':{'prob':{'disabled':true,'config':null,'has_config':false,"
      "'filter':'','options':null}}",
-     "listeners[0].filter_chains[0].hcm.route_config.virtual_hosts[0].routes[0].action.targets[0].per_filter.prob: "
+     "listeners[0].filter_chains[0].hcm.route_config.virtual_hosts[0].routes[0].action.targets[0]."
+     "per_filter.prob: "
      "no filter of the chain has this name\n"},
     {"'host':'127.0.0.1','port':80", "'host':'a.test','port':80",
      "clusters[0].endpoints[0].host: is no IP address, which a static cluster needs\n"},
@@ -248,15 +267,17 @@ MB_TEST(unknown_library_is_a_fault_of_the_module_field) {
                   NULL);
     MB_CHECK_EQ_INT(config_world_build(&world, NULL, mb_text_view(&document), &snapshot),
                     MB_ECONFIG);
-    MB_CHECK(mb_slice_starts_with(mb_text_view(&world.faults),
-                                  MB_SLICE_LIT("listeners[0].filter_chains[0].hcm.http_filters[0].module: ")));
+    MB_CHECK(mb_slice_starts_with(
+        mb_text_view(&world.faults),
+        MB_SLICE_LIT("listeners[0].filter_chains[0].hcm.http_filters[0].module: ")));
     world.modules.added_count = 0;
     mb_text_fini(&document);
     json_document(&document, config_minimal, NULL);
     MB_CHECK_EQ_INT(config_world_build(&world, NULL, mb_text_view(&document), &snapshot),
                     MB_ECONFIG);
-    MB_CHECK_EQ_LIT(mb_text_view(&world.faults), "listeners[0].filter_chains[0].hcm.http_filters[0].module: this "
-                                                 "server runs no Python filters\n");
+    MB_CHECK_EQ_LIT(mb_text_view(&world.faults),
+                    "listeners[0].filter_chains[0].hcm.http_filters[0].module: this "
+                    "server runs no Python filters\n");
     mb_text_fini(&document);
     config_world_fini(&world);
 }

@@ -102,9 +102,9 @@ MB_TEST(refused_override_is_a_fault_of_its_level) {
                   "'per_filter':{'probe':" OVERRIDE("'refuse'") "},'host_rewrite_literal'", NULL);
     MB_CHECK_EQ_INT(config_world_build(&world, NULL, mb_text_view(&document), &snapshot),
                     MB_ECONFIG);
-    MB_CHECK_EQ_LIT(mb_text_view(&world.faults),
-                    "listeners[0].filter_chains[0].hcm.route_config.virtual_hosts[0].routes[0].action.targets[0]."
-                    "per_filter.probe: probe: refused for a reason\n");
+    MB_CHECK_EQ_LIT(mb_text_view(&world.faults), "listeners[0].filter_chains[0].hcm.route_config."
+                                                 "virtual_hosts[0].routes[0].action.targets[0]."
+                                                 "per_filter.probe: probe: refused for a reason\n");
     mb_text_fini(&document);
     config_world_fini(&world);
 }
