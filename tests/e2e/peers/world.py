@@ -92,7 +92,7 @@ def nginx(folder: Path, certificate: Certificate) -> tuple[Program, Ports]:
         f"  server {{ listen 127.0.0.1:{ports.tls} ssl http2; {secure} {answers} }}\n"
         "}\n"
     )
-    command = ["nginx", "-p", folder, "-c", folder / "nginx.conf"]
+    command = ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")]
     return Program(command, ports.h1, ports.h2c, ports.tls), ports
 
 
