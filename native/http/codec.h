@@ -200,7 +200,7 @@ typedef struct mb_codec_options {
     uint32_t max_trailer_bytes; /* 8 KiB */
     uint32_t max_informational; /* 1xx before a final response; 16 */
     bool accept_http_10;        /* server: else 426 */
-    bool enable_trailers;       /* else trailers are read, checked and dropped */
+    bool enable_trailers;       /* HTTP/1: else trailers are read, checked and dropped */
     /* Server: a request for an upgrade, and CONNECT, do not end with their head: what follows is
      * the tunnel's, which the owner lets in (`pause`) when it has accepted. Else they end, and
      * CONNECT is a fault. */

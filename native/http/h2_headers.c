@@ -180,8 +180,6 @@ static bool keep_special(mb_h2 *h2, uint32_t token, mb_slice value) {
                mb_headers_append_raw(headers, token, mb_token_name(token),
                                      MB_SLICE_LIT("trailers")) == MB_OK;
     case MB_TOKEN_TRAILER:
-        return !h2->options.enable_trailers ||
-               keep_field(headers, token, (mb_slice){NULL, 0}, value);
     case MB_TOKEN_CONTENT_LENGTH:
         return keep_field(headers, token, (mb_slice){NULL, 0}, value);
     default: /* http2-settings */
@@ -218,8 +216,7 @@ static bool keep_in_map(mb_h2 *h2, mb_slice name, mb_slice value) {
         return true;
     }
     if (block->kind == MB_H2_BLOCK_TRAILERS) {
-        return !h2->options.enable_trailers || !mb_http_may_be_trailer(token) ||
-               keep_field(map_of(block), token, name, value);
+        return !mb_http_may_be_trailer(token) || keep_field(map_of(block), token, name, value);
     }
     if (token == MB_TOKEN_COOKIE && h2->is_server) {
         return keep_cookie(block, map_of(block), value);
@@ -380,7 +377,7 @@ static int take_block(mb_h2 *h2, mb_h2_stream *s, bool end_stream) {
         break;
     case MB_H2_BLOCK_TRAILERS:
         h2->counters->trailers++;
-        s->trailers_due = h2->options.enable_trailers && s->stream->trailers->count != 0;
+        s->trailers_due = s->stream->trailers->count != 0;
         s->end_seen = true;
         return 0;
     case MB_H2_BLOCK_NONE:

@@ -258,8 +258,7 @@ int mb__h2_send_trailers(mb_codec *codec, mb_codec_stream *stream, const mb_head
     if (check_length(s, 0, true) != MB_OK) {
         return MB_EPROTO;
     }
-    if (s->has_body && h2->options.enable_trailers && trailers->count != 0 && !s->closed &&
-        !h2->failed) {
+    if (s->has_body && trailers->count != 0 && !s->closed && !h2->failed) {
         count = mb__h2_collect(h2, trailers, NULL, 0, true);
         if (count < 0) {
             return count;

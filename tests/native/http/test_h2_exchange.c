@@ -110,8 +110,7 @@ static void send_some(upload *u, uint32_t *state) {
 
 MB_TEST(many_uploads_with_pauses_arrive_whole_and_memory_is_bounded) {
     for (uint32_t seed = 1; seed <= 6; seed++) {
-        mb_codec_options options = {.enable_trailers = true,
-                                    .h2.initial_stream_window_bytes = 20000 * seed,
+        mb_codec_options options = {.h2.initial_stream_window_bytes = 20000 * seed,
                                     .h2.output_bytes = 5000 * seed};
         pair p = make_with(&options, &options);
         uint32_t state = seed, turns = 0;

@@ -22,7 +22,7 @@ static h2_rig *read_with(const mb_codec_options *options, const char *fields, in
 }
 
 static void expect(const char *fields, const char *text) {
-    mb_codec_options options = {.enable_trailers = true, .h2.allow_connect = true};
+    mb_codec_options options = {.h2.allow_connect = true};
     h2_rig *rig = read_with(&options, fields, H2_END_STREAM);
 
     MB_CHECK_EQ_SLICE(h2_rig_text(rig), ((mb_slice){text, strlen(text)}));
@@ -30,7 +30,7 @@ static void expect(const char *fields, const char *text) {
 }
 
 static void refuse(const char *fields) {
-    mb_codec_options options = {.enable_trailers = true};
+    mb_codec_options options = {.max_head_bytes = 0};
     h2_rig *rig = read_with(&options, fields, H2_END_STREAM);
     h2_flow *flow = h2_rig_flow(rig, 1);
     mb_slice frames;
@@ -222,8 +222,8 @@ MB_TEST(names_with_underscores_are_refused_or_dropped_when_told_so) {
     h2_rig_free(rig);
 }
 
-static void expect_trailers(bool enabled, const char *fields, int flags, const char *text) {
-    mb_codec_options options = {.enable_trailers = enabled, .max_trailer_bytes = 100};
+static void expect_trailers(const char *fields, int flags, const char *text) {
+    mb_codec_options options = {.max_trailer_bytes = 100};
     h2_rig *rig = read_with(&options, PSEUDO, 0);
     h2_bytes *bytes = h2_bytes_new();
 
@@ -236,17 +236,15 @@ static void expect_trailers(bool enabled, const char *fields, int flags, const c
 }
 
 MB_TEST(trailers_end_the_message_and_decide_nothing) {
-    expect_trailers(true, "a: 1\n", H2_END_STREAM, "1 GET a / https [abc] trailers|a=1 end\n");
-    expect_trailers(false, "a: 1\n", H2_END_STREAM, "1 GET a / https [abc] end\n");
-    expect_trailers(true, "authorization: x\nhost: a\nb: 2\n", H2_END_STREAM,
+    expect_trailers("a: 1\n", H2_END_STREAM, "1 GET a / https [abc] trailers|a=1 end\n");
+    expect_trailers("authorization: x\nhost: a\nb: 2\n", H2_END_STREAM,
                     "1 GET a / https [abc] trailers|b=2 end\n");
-    expect_trailers(true, "authorization: x\n", H2_END_STREAM, "1 GET a / https [abc] end\n");
-    expect_trailers(true, ":path: /\n", H2_END_STREAM,
+    expect_trailers("authorization: x\n", H2_END_STREAM, "1 GET a / https [abc] end\n");
+    expect_trailers(":path: /\n", H2_END_STREAM,
                     "1 GET a / https reset protocol http2.invalid.header.field\n");
-    expect_trailers(true, "a: 1\n", 0,
+    expect_trailers("a: 1\n", 0,
                     "1 GET a / https reset protocol http2.violation.of.messaging.rule\n");
-    expect_trailers(true,
-                    "a: 0123456789012345678901234567890123456789012345678901234567890123456789"
+    expect_trailers("a: 0123456789012345678901234567890123456789012345678901234567890123456789"
                     "0123456789012345678901234567890\n",
                     H2_END_STREAM, "1 GET a / https reset protocol http2.too_many_headers\n");
 }

@@ -237,7 +237,7 @@ static const mb_codec_events events = {
 
 h2_rig *h2_rig_new(const mb_allocator *allocator, mb_slab_pool *pool, bool is_server,
                    const mb_codec_options *given) {
-    mb_codec_options options = {.enable_trailers = true};
+    mb_codec_options options = {.max_head_bytes = 0};
     h2_rig *rig = calloc(1, sizeof *rig);
 
     if (rig == NULL) {
