@@ -37,7 +37,6 @@ static const mb_stats_row rows[] = {
     {"downstream_rq_http1_total", MB_COUNTER, AT(rq_http1)},
     {"downstream_rq_http2_total", MB_COUNTER, AT(rq_http2)},
     {"no_route", MB_COUNTER, AT(no_route)},
-    {"http2.keepalive_timeout", MB_COUNTER, AT(h2_keepalive_timeout)},
 };
 
 int mb_http_metrics_define(mb_stats *stats, mb_slice stat_prefix, mb_http_metrics *out) {

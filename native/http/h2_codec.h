@@ -164,6 +164,14 @@ mb_h2_stream *mb__h2_stream_new(mb_h2 *h2, mb_codec_stream *stream, int32_t id);
 void mb__h2_stream_release(mb_h2 *h2, mb_h2_stream *s);
 /* The owner's part is over: it may free it. */
 void mb__h2_let_go(mb_h2 *h2, mb_h2_stream *s);
+/* The codec alone keeps it now, for the bytes that wait; or not any more. */
+static inline void mb__h2_set_left(mb_h2 *h2, mb_h2_stream *s, bool left) {
+    if (s->left != left) {
+        s->left = left;
+        h2->unfinished += left ? 1u : UINT32_MAX;
+        h2->counters->deferred_stream_close += left ? 1u : UINT64_MAX;
+    }
+}
 void mb__h2_make_ready(mb_h2 *h2, mb_h2_stream *s);
 /* Nothing of our message goes any more. */
 void mb__h2_drop_waiting(mb_h2 *h2, mb_h2_stream *s);
@@ -189,6 +197,13 @@ void mb__h2_shut_down(mb_codec *codec, mb_buffer *out);
 int mb__h2_ping(mb_codec *codec, mb_buffer *out);
 uint32_t mb__h2_unfinished(const mb_codec *codec);
 bool mb__h2_reusable(const mb_codec *codec);
+
+/* What was queued for the peer has left, or is dropped. */
+static inline void mb__h2_outbound_released(mb_h2 *h2) {
+    h2->counters->outbound_frames_active -= h2->guard.outbound;
+    h2->counters->outbound_control_frames_active -= h2->guard.outbound_control;
+    mb_h2_guard_released(&h2->guard);
+}
 
 /* -- receiving (h2_receive.c, h2_headers.c) -------------------------------------------------- */
 

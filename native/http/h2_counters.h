@@ -35,7 +35,10 @@
 /* X(name): numbers of now. */
 #define MB_H2_GAUGE_LIST(X)                                                                        \
     X(streams_active)                                                                              \
-    X(pending_send_bytes)
+    X(pending_send_bytes)                                                                          \
+    X(outbound_frames_active) /* wait for a peer that does not read */                             \
+    X(outbound_control_frames_active)                                                              \
+    X(deferred_stream_close) /* over for their owner, bytes of them wait for the peer */
 
 typedef struct mb_h2_counters {
 #define MB_H2_COUNTER_FIELD(name) uint64_t name;

@@ -138,7 +138,11 @@ static void account(mb_h2 *h2, const uint8_t *frame, bool queued) {
     uint32_t code;
 
     if (queued) {
+        uint32_t control = h2->guard.outbound_control;
+
         mb_h2_guard_queued(&h2->guard, frame);
+        h2->counters->outbound_frames_active++;
+        h2->counters->outbound_control_frames_active += h2->guard.outbound_control - control;
     }
     switch (frame[3]) {
     case MB_H2_HEADERS_FRAME:
@@ -173,7 +177,7 @@ static mb_buffer *open_out(mb_h2 *h2, mb_buffer *out) {
         mb__h2_note(h2, MB_H2_NO_MEMORY);
         return &h2->queued;
     }
-    mb_h2_guard_released(&h2->guard);
+    mb__h2_outbound_released(h2);
     if (out->length > h2->options.h2.output_bytes) {
         return &h2->queued;
     }

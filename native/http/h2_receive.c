@@ -169,10 +169,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
         return 0;
     }
     s->closed = true;
-    if (s->left) {
-        s->left = false;
-        h2->unfinished--;
-    }
+    mb__h2_set_left(h2, s, false);
     if (h2->block.s == s) {
         h2->block.kind = MB_H2_BLOCK_NONE;
     }

@@ -264,7 +264,7 @@ static void forget(mb_h2 *h2, mb_h2_stream *s) {
     mb_list_remove(&s->ready);
     h2->active--;
     h2->counters->streams_active--;
-    h2->unfinished -= s->left;
+    mb__h2_set_left(h2, s, false);
     h2->capacity_due |= h2->starved;
     if (h2->spare_count < SPARE_STREAMS_MAX) {
         mb_list_push_front(&h2->spare, &s->node);
@@ -285,9 +285,8 @@ void mb__h2_let_go(mb_h2 *h2, mb_h2_stream *s) {
         s->stream->state = NULL;
         s->stream = NULL;
         mb_list_remove(&s->ready);
-        if (!s->closed && !s->given_up && !s->left) {
-            s->left = true;
-            h2->unfinished++;
+        if (!s->closed && !s->given_up) {
+            mb__h2_set_left(h2, s, true);
         }
     }
 }
@@ -341,6 +340,7 @@ void mb__h2_free(mb_codec *codec) {
     mb_h2 *h2 = mb__h2(codec);
     mb_list_node *node;
 
+    mb__h2_outbound_released(h2);
     nghttp2_session_del(h2->session);
     while ((node = mb_list_front(&h2->streams)) != NULL) {
         forget(h2, MB_LIST_ENTRY(node, mb_h2_stream, node));

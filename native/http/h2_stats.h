@@ -18,8 +18,8 @@ typedef struct mb_h2_stats {
     mb_h2_counters published;
 } mb_h2_stats;
 
-/* `prefix`: "http.ingress.", "cluster.up.". MB_OK, MB_ENOMEM, MB_EINVAL: a name is of another
- * kind. */
+/* `prefix`: "cluster.up."; empty for those of all clients. MB_OK, MB_ENOMEM, MB_EINVAL: a name is
+ * of another kind. */
 int mb_h2_stats_define(mb_stats *registry, mb_slice prefix, mb_h2_stats *out);
 void mb_h2_stats_publish(mb_h2_stats *stats, const mb_h2_counters *counters);
 

@@ -25,12 +25,13 @@ static mb_codec *make_h2(mb_http_conn *hc) {
     /* The high watermark is crossed when more waits, and the end of that asks for the rest. */
     options.h2.output_bytes = ingress->config->buffer_limit_bytes;
     options.enable_trailers = true; /* the configured one is of HTTP/1; gRPC lives by them here */
+    options.h2.counters = &ingress->server->h2_counters;
     return mb_h2_server_new(ingress->worker->allocator, &options, &mb__http_codec_events, hc);
 }
 
 static void on_dead(mb_h2_keepalive *keepalive) {
     mb_http_conn *hc = MB_LIST_ENTRY(keepalive, mb_http_conn, keepalive);
-    mb_metric_inc(mb__http_conn_metrics(hc)->h2_keepalive_timeout);
+    hc->base.ingress->server->h2_counters.keepalive_timeout++;
     hc->closing = true;
     mb_conn_close(hc->base.conn, MB_CLOSE_NOW, 0);
 }

@@ -44,7 +44,9 @@ static int define_metrics(mb_server *server) {
             return rc;
         }
     }
-    return mb_log_files_init(&server->logs, &server->worker);
+    /* Envoy's http2.* of downstream connections have no prefix. */
+    int rc = mb_h2_stats_define(server->worker.stats, (mb_slice){NULL, 0}, &server->h2_stats);
+    return rc < 0 ? rc : mb_log_files_init(&server->logs, &server->worker);
 }
 
 static void on_drain_timeout(mb_timer *timer) {

@@ -6,6 +6,7 @@
 
 #include "base/list.h"
 #include "config/snapshot.h"
+#include "http/h2_stats.h"
 #include "server/log_file.h"
 #include <moebridge/core.h>
 #include <pthread.h>
@@ -34,6 +35,8 @@ struct mb_server {
     mb_watches watches;
     mb_metric *loop_iterations, *bytes_copied, *reloads, *reload_failures, *live;
     mb_metric *slab_leases;
+    mb_h2_counters h2_counters; /* of all HTTP/2 connections of clients */
+    mb_h2_stats h2_stats;       /* ... published */
     uint64_t next_conn_id;
     pthread_t owner; /* the thread that runs it */
     mb_task yield_task;

@@ -21,6 +21,7 @@ void mb__server_publish(mb_server *server) {
     mb_metric_set(server->slab_leases, slabs.leases);
     mb_metric_set(server->loop_iterations, mb_loop_turns(worker->loop));
     mb_metric_set(server->bytes_copied, slabs.bytes_copied);
+    mb_h2_stats_publish(&server->h2_stats, &server->h2_counters);
 }
 
 /* The text of a caller on whichever thread: the server's allocator belongs to the worker. */
@@ -129,8 +130,9 @@ static const struct {
  * clusters and addresses may have dots in them. */
 static size_t instance_length(mb_slice text) {
     static const char *const starts[] = {".downstream_", ".upstream_", ".membership_", ".update_",
-                                         ".http.",       ".circuit_",  ".no_route",    ".lb_",
-                                         ".rq_",         ".external.", ".internal.",   ".retry"};
+                                         ".http.",       ".http2.",    ".circuit_",    ".no_route",
+                                         ".lb_",         ".rq_",       ".external.",   ".internal.",
+                                         ".retry"};
     for (size_t at = 0; at < text.len; at++) {
         mb_slice from = mb_slice_skip(text, at);
         for (size_t i = 0; text.ptr[at] == '.' && i < sizeof(starts) / sizeof(starts[0]); i++) {
