@@ -196,10 +196,22 @@ static mb_codec_stream *on_begin(void *owner) {
     return &stream->codec;
 }
 
+/* The stream whose head the timer is for: the one that began last. NULL: none has begun. */
+static mb_stream *head_awaited(const mb_http_conn *hc) {
+    mb_list_node *node = mb_list_back(&hc->streams);
+    return node != NULL ? MB_LIST_ENTRY(node, mb_stream, owner_node) : NULL;
+}
+
+static void head_seen(mb_http_conn *hc, const mb_stream *stream) {
+    if (stream == head_awaited(hc)) { /* else an earlier one, while the next head comes */
+        mb_loop_disarm(&hc->head_timer);
+    }
+}
+
 static void on_headers(void *owner, mb_codec_stream *cs, bool end_stream) {
     mb_http_conn *hc = owner;
     mb_stream *stream = (mb_stream *)cs;
-    mb_loop_disarm(&hc->head_timer);
+    head_seen(hc, stream);
     mb__http_stream_activity(stream);
     if (end_stream) {
         stream->info.request_end_us = mb_loop_now_us(hc->base.ingress->worker->loop);
@@ -356,7 +368,7 @@ void mb__http_conn_read_on(mb_http_conn *hc) {
 }
 
 void mb__http_conn_stream_done(mb_http_conn *hc, mb_stream *stream) {
-    mb_loop_disarm(&hc->head_timer);
+    head_seen(hc, stream);
     mb_list_remove(&stream->owner_node);
     hc->stream_count--;
     mb_list_push_back(&hc->dying, &stream->owner_node);
@@ -458,7 +470,9 @@ static void on_below_low(void *owner, mb_conn *conn) {
     mb__http_conn_flush(hc); /* may be above at once again */
     MB_LIST_FOREACH(&hc->streams, node) {
         mb_stream *stream = MB_LIST_ENTRY(node, mb_stream, owner_node);
-        mb__http_stream_activity(stream);
+        if (!stream->backed_up) { /* else its own window keeps it, whatever the others do */
+            mb__http_stream_activity(stream);
+        }
         mb_stream_pause_response(stream, hc->above_high || stream->backed_up);
     }
     if (hc->stream_count == 0 && !has_many_streams(hc)) {
@@ -487,20 +501,26 @@ const mb_conn_events mb__http_many_streams_events = {
 static void on_idle(mb_timer *timer) {
     mb_http_conn *hc = MB_LIST_ENTRY(timer, mb_http_conn, idle_timer);
     mb_metric_inc(mb__http_conn_metrics(hc)->cx_idle_timeout);
+    if (has_unfinished(hc)) {
+        hc->base.ingress->server->h2_counters.tx_flush_timeout +=
+            hc->codec->vtable->unfinished(hc->codec);
+    }
     mb__http_conn_close_later(hc, MB_CLOSE_FLUSH_LINGER);
 }
 
 static void on_head_timeout(mb_timer *timer) {
     mb_http_conn *hc = MB_LIST_ENTRY(timer, mb_http_conn, head_timer);
-    mb_list_node *node = mb_list_back(&hc->streams);
+    mb_stream *stream = head_awaited(hc);
     mb_metric_inc(mb__http_conn_metrics(hc)->rq_header_timeout);
-    if (node == NULL) { /* not even enough to tell the codec */
+    if (stream == NULL) { /* not even enough to tell the codec */
         mb__http_conn_close_later(hc, MB_CLOSE_FLUSH_LINGER);
         return;
     }
+    if (has_many_streams(hc)) { /* within a header block nothing else can come: RFC 9113 4.3 */
+        drain(&hc->base);
+    }
     mb__http_conn_last_request(hc);
-    mb_stream_local_reply(MB_LIST_ENTRY(node, mb_stream, owner_node), 408, 0,
-                          MB_SLICE_LIT("request_header_timeout"),
+    mb_stream_local_reply(stream, 408, 0, MB_SLICE_LIT("request_header_timeout"),
                           MB_SLICE_LIT("request header timeout"));
 }
 
