@@ -147,6 +147,8 @@ MB_TEST(names_and_labels_are_envoys) {
     CHECK_LINE(text, "envoy_cluster_upstream_cx_total{envoy_cluster_name=\"backend\"} 0");
     CHECK_LINE(text, "# TYPE envoy_cluster_membership_total gauge");
     CHECK_LINE(text, "envoy_server_live 1");
+    CHECK_LINE(text, "# TYPE envoy_http2_streams_active gauge");
+    CHECK_LINE(text, "envoy_http2_outbound_control_flood 0");
     snprintf(line, sizeof(line), "envoy_listener_downstream_cx_total{envoy_listener_address=\"");
     MB_CHECK(strstr(text, line) != NULL);
     mb_text_free(text);
@@ -212,9 +214,10 @@ MB_TEST(response_codes_become_labels) {
     mb_metric *metric;
     static const char *const names[] = {"cluster.c.upstream_rq_503", "cluster.c.upstream_rq_5xx",
                                         "cluster.c.upstream_cx_http1_total",
-                                        "cluster.c.upstream_rq_time_5000"};
+                                        "cluster.c.upstream_rq_time_5000",
+                                        "cluster.c.http2.tx_reset"};
     echo_init(&server, NULL);
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         MB_CHECK_EQ_INT(mb_stats_define(mb_server_worker(server.server)->stats, MB_COUNTER,
                                         mb_slice_from_c(names[i]), NULL, 0, &metric),
                         MB_OK);
@@ -227,6 +230,7 @@ MB_TEST(response_codes_become_labels) {
                      "envoy_cluster_name=\"c\"} 0");
     CHECK_LINE(text, "envoy_cluster_upstream_cx_http1_total{envoy_cluster_name=\"c\"} 0");
     CHECK_LINE(text, "envoy_cluster_upstream_rq_time_5000{envoy_cluster_name=\"c\"} 0");
+    CHECK_LINE(text, "envoy_cluster_http2_tx_reset{envoy_cluster_name=\"c\"} 0");
     mb_text_free(text);
     echo_fini(&server);
 }
