@@ -9,11 +9,16 @@ from typing import Any
 
 import pytest
 from tests.e2e.support.core import Core
-from tests.e2e.support.envoy_config import cluster, http_config
+from tests.e2e.support.envoy_config import cluster, direct, http_config, to
+from tests.e2e.support.upstream import Upstream
 
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 H2CoreMaker = Callable[..., Core]
+FrontMaker = Callable[..., Core]
+
+#: The least that the core keeps for a client that does not read.
+SMALL = {"per_connection_buffer_limit_bytes": 32768}
 
 
 def protocol(choice: str, **options: Any) -> dict[str, Any]:
@@ -43,5 +48,25 @@ def h2_core(tmp_path: Path) -> Iterator[H2CoreMaker]:
         ) -> Core:
             backend = cluster(address, **protocol("http2", **(options or {})), **fields)
             return stack.enter_context(Core(http_config([backend], **(parts or {})), tmp_path))
+
+        yield make
+
+
+@pytest.fixture
+def front(upstream: Upstream, tmp_path: Path) -> Iterator[FrontMaker]:
+    """Starts cores for hostile clients: `front(http2=..., **fields of the connection manager)`.
+
+    They answer /one and /empty themselves; all else is the upstream's.
+    """
+    with ExitStack() as stack:
+
+        def make(*, http2: dict[str, Any] | None = None, **hcm: Any) -> Core:
+            config = http_config(
+                upstream.address,
+                routes=[direct(200, "1", prefix="/one"), direct(200, prefix="/empty"), to()],
+                hcm={"http2_protocol_options": http2 or {}, **hcm},
+                listener=SMALL,
+            )
+            return stack.enter_context(Core(config, tmp_path))
 
         yield make

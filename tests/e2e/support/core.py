@@ -125,10 +125,22 @@ class Core:
         """Waits for the end; returns the exit status."""
         return self.process.wait(END_S)
 
+    def _memory(self, name: str) -> int:
+        status = Path(f"/proc/{self.process.pid}/status").read_text("ascii")
+        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if name in line)
+
     def rss_bytes(self) -> int:
         """Memory that is resident."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text("ascii")
-        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if "VmRSS" in line)
+        return self._memory("VmRSS")
+
+    def peak_rss_bytes(self) -> int:
+        """The most that was resident since `forget_peak`."""
+        return self._memory("VmHWM")
+
+    def forget_peak(self) -> int:
+        """Begins a new peak; returns what is resident now."""
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5", "ascii")
+        return self.rss_bytes()
 
     def __enter__(self) -> Core:
         return self
