@@ -14,12 +14,16 @@ import moebridge as mb
 ROOT = Path(__file__).resolve().parents[2]
 BLOCKS = [
     pytest.param(block, id=f"{name}-{number}")
-    for name in ("README.md", "docs/writing_filters.md")
+    for name in ("README.md", "docs/writing_filters.md", "docs/network_filters.md")
     for number, block in enumerate(
         re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
     )
     if block.lstrip().startswith("import") and "class " in block
 ]
+
+
+#: Of those whose configuration has no defaults.
+ARGUMENTS = {"Password": {"word": "friend"}}
 
 
 def test_there_are_examples() -> None:
@@ -33,11 +37,11 @@ def test_example_makes_a_filter(block: str) -> None:
     filters = [
         value
         for value in space.values()
-        if isinstance(value, type) and issubclass(value, mb.HttpFilter)
+        if isinstance(value, type) and issubclass(value, mb.HttpFilter | mb.NetworkFilter)
     ]
     assert filters
     for kind in filters:
-        kind()
+        kind(**ARGUMENTS.get(kind.__name__, {}))
 
 
 def test_examples_pass_mypy_strict(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 from ..support.client import fetch
 from ..support.command import Command, run_command
 from ..support.upstream import Upstream
+from ..tcp.servers import Server, connect, read_all
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 ENVOY_FILE = EXAMPLES / "envoy_file" / "envoy.yaml"
@@ -36,7 +37,7 @@ def run_to_its_end(*words: str, timeout_s: float = 60, path: str | None = None) 
 
 
 @contextmanager
-def serving(example: str, upstream: Upstream) -> Iterator[str]:
+def serving(example: str, upstream: Upstream | Server) -> Iterator[str]:
     words = [sys.executable, "-W", "error", str(EXAMPLES / example)]
     with subprocess.Popen(
         [*words, "127.0.0.1:0", upstream.address], stdout=subprocess.PIPE, text=True
@@ -74,6 +75,18 @@ def test_async_filter_asks_once_for_requests_at_the_same_time(upstream: Upstream
         assert statuses == [200] * 5
         assert fetch(address).status == 401
     assert {request.get("x-user") for request in upstream.requests} == {"ann"}
+
+
+def test_tcp_filter() -> None:
+    with Server() as server, serving("tcp_filter.py", server) as address:
+        with connect(address) as peer:
+            peer.sendall(b"fri")
+            peer.sendall(b"end\nhello")
+            assert peer.recv(5) == b"hello"
+        with connect(address) as peer:
+            peer.sendall(b"enemy\nhello")
+            assert read_all(peer) == b"no\n"
+        assert server.count == 1
 
 
 def test_gateway_in_asyncio() -> None:
