@@ -67,6 +67,11 @@ ROWS: list[tuple[str, str, str, str]] = [
      "1024"),
     ("requests under way", "cluster.circuit_breaker.max_requests", "max_requests", "1024"),
     ("retries under way", "cluster.circuit_breaker.max_retries", "max_retries", "3"),
+    ("TCP connection without a byte", "tcp.idle_timeout_ms", "tcp_proxy.idle_timeout", "1 h"),
+    ("age of a TCP connection", "tcp.max_downstream_connection_duration_ms",
+     "tcp_proxy.max_downstream_connection_duration", "off"),
+    ("hosts tried for a TCP connection", "tcp.max_connect_attempts",
+     "tcp_proxy.max_connect_attempts", "1"),
     ("pause between DNS look-ups", "cluster.dns_refresh_ms", "dns_refresh_rate", "5 s"),
 ]  # fmt: skip
 
@@ -110,10 +115,14 @@ def duration(ms: int) -> str:
 
 def parts(config: Any) -> dict[str, Any]:
     """The objects that the rows' paths begin with."""
+    from moebridge.config.model import TcpProxy
+
     listener = config.listeners[0]
+    tcp = TcpProxy(stat_prefix="", clusters=[])
     hcm = listener.filter_chains[0].hcm
     route = hcm.route_config.virtual_hosts[0].routes[0].action
-    return {"listener": listener, "hcm": hcm, "cluster": config.clusters[0], "route": route}
+    cluster = config.clusters[0]
+    return {"listener": listener, "hcm": hcm, "cluster": cluster, "route": route, "tcp": tcp}
 
 
 def lookup(roots: dict[str, Any], path: str) -> Any:
