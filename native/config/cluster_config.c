@@ -16,6 +16,7 @@ typedef struct cluster_parts {
     cluster_type type;
     uint32_t lb_policy;
     uint32_t buffer_limit_bytes;
+    uint32_t proxy_version;
     mb_doc endpoints, circuit_breaker, http, tcp_keepalive, tls;
 } cluster_parts;
 
@@ -24,6 +25,7 @@ static const char *const type_words[] = {
     [TYPE_STRICT_DNS] = "strict_dns",
     NULL,
 };
+static const char *const proxy_words[] = {"none", "v1", "v2", NULL};
 static const char *const policy_words[] = {"round_robin", NULL};
 static const char *const family_words[] = {
     [MB_DNS_AUTO] = "auto",       [MB_DNS_V4_ONLY] = "v4_only",
@@ -44,6 +46,7 @@ static const mb_doc_field cluster_fields[] = {
     PART("http", NODE, http),
     PART("tcp_keepalive", NODE, tcp_keepalive),
     PART("tls", NODE, tls),
+    PART("proxy_protocol", ENUM, proxy_version, .words = proxy_words),
     PART("stat_name", TEXT, settings.stat_name),
     PART("dns_refresh_ms", MS, settings.dns.refresh_us, .min = 1),
     PART("dns_jitter_ms", MS, settings.dns.jitter_us),
@@ -151,6 +154,7 @@ static void read_cluster(mb_builder *builder, const mb_doc *doc, mb_cluster_sett
     MB_DOC_READ(doc, cluster_fields, &found);
     found.settings.strict_dns = found.type == TYPE_STRICT_DNS;
     found.settings.buffer_limit_bytes = found.buffer_limit_bytes;
+    found.settings.proxy_version = (uint8_t)found.proxy_version;
     MB_DOC_READ(&found.circuit_breaker, circuit_fields, &found.settings.limits);
     read_http(&found.http, &found.settings);
     if (!mb_doc_is_nil(&found.tcp_keepalive)) {

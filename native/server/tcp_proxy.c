@@ -335,6 +335,8 @@ static void connect_upstream(mb_tcp_conn *tc) {
         tc->attempts++;
         tc->connecting = true;
         tc->failed = false;
+        tc->upstream.source = &tc->base.conn->remote;
+        tc->upstream.destination = &tc->base.conn->local;
         mb_upstream_tcp_connect(&tc->upstream, cluster);
         tc->connecting = false;
     } while (tc->failed && (tc->flags & MB_FLAG_NO_HEALTHY_UPSTREAM) == 0);

@@ -28,6 +28,10 @@ static void run_free(mb_task *task) {
     if (client->codec != NULL) {
         client->codec->vtable->free(client->codec);
     }
+    client->pool->client_count--;
+    if (mb__pool_is_unused(client->pool)) {
+        mb__host_pool_unused(client->pool);
+    }
     free_streams(allocator, &client->spare);
     mb_buffer_fini(&client->only.body);
     mb_free(allocator, client, sizeof *client);
@@ -283,8 +287,10 @@ mb_client *mb_client_new(mb_pool *pool) {
         rc = mb__client_use_codec(client, pool->protocol == MB_UPSTREAM_HTTP2);
     }
     if (rc == MB_OK) {
-        client->conn = mb__upstream_connect(pool->host, alpn_of[pool->protocol],
-                                            &mb__client_conn_events, client);
+        const mb_upstream_way way = {.alpn = alpn_of[pool->protocol],
+                                     .proxy_header = pool->proxy_header};
+
+        client->conn = mb__upstream_connect(pool->host, &way, &mb__client_conn_events, client);
     }
     if (client->conn == NULL) {
         if (client->codec != NULL) {
@@ -294,6 +300,7 @@ mb_client *mb_client_new(mb_pool *pool) {
         return NULL;
     }
     mb_host_ref(pool->host);
+    pool->client_count++;
     mb_list_push_back(&pool->clients[MB_CLIENT_CONNECTING], &client->node);
     pool->connecting_count++;
     mb__upstream_count_created(client->host);

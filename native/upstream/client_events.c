@@ -3,6 +3,7 @@
  */
 #include "upstream/client_internal.h"
 
+#include "base/slice.h"
 #include "upstream/connecting.h"
 
 /* -- the codec's events ----------------------------------------------------------------------- */
@@ -224,11 +225,17 @@ static void on_connect_failed(mb_client *client, mb_conn *conn, mb_close_reason 
     mb__pool_connect_failed(client->pool, why, transport);
 }
 
+static bool has_agreed_on_h2(const mb_conn *conn) {
+    const mb_tls_info *tls = mb_transport_tls(conn->transport);
+
+    return tls != NULL && mb_slice_equal(tls->alpn, MB_SLICE_LIT("h2"));
+}
+
 static void on_connected(void *owner, mb_conn *conn) {
     mb_client *client = owner;
     mb_pool *pool = client->pool;
 
-    if (client->codec == NULL && mb__client_use_codec(client, false) != MB_OK) {
+    if (client->codec == NULL && mb__client_use_codec(client, has_agreed_on_h2(conn)) != MB_OK) {
         mb_client_close(client, false);
         mb__pool_connect_failed(pool, MB_UPSTREAM_CONNECT_LOCAL, (mb_slice){"", 0});
         return;

@@ -76,7 +76,7 @@ static void replace_hosts(mb_cluster *cluster, mb_upstream_host **hosts, uint32_
     cluster->host_capacity = capacity;
     for (uint32_t i = 0; i < old_count; i++) {
         if (find_host(hosts, count, &old[i]->address) != old[i]) {
-            mb_pool_drain(&old[i]->pool);
+            mb_host_drain(old[i]);
         }
     }
     drop_hosts(cluster, old, old_count, old_capacity);
@@ -287,7 +287,7 @@ void mb_cluster_unref(mb_cluster *cluster) {
         cluster->dns = NULL;
     }
     for (uint32_t i = 0; i < cluster->host_count; i++) {
-        mb_pool_drain(&cluster->hosts[i]->pool);
+        mb_host_drain(cluster->hosts[i]);
     }
     drop_hosts(cluster, cluster->hosts, cluster->host_count, cluster->host_capacity);
     cluster->hosts = NULL;

@@ -80,6 +80,7 @@ typedef struct mb_cluster_settings {
     uint32_t max_requests_per_connection; /* 0: no limit */
     mb_circuit_limits limits;
     mb_upstream_protocol protocol;
+    uint8_t proxy_version;  /* of the PROXY header before each connection; 0: none */
     mb_codec_options codec; /* limits on responses; HTTP/2 */
     mb_keepalive_settings h2_keepalive;
     uint64_t settings_hash; /* of the document's bytes for this cluster */

@@ -3,27 +3,72 @@
  */
 #include "upstream/connecting.h"
 
+#include "net/proxy_protocol.h"
+#include "net/proxy_transport.h"
+
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 
 /* -- making ----------------------------------------------------------------------------------- */
 
-mb_conn *mb__upstream_connect(mb_upstream_host *host, mb_slice alpn, const mb_conn_events *events,
-                              void *owner) {
+/* Plain, behind it the PROXY header, over both TLS; used in the call only. */
+typedef struct layers {
+    mb_transport_maker maker; /* first */
+    mb_tls_client_maker tls;  /* a copy, so nothing is referenced twice */
+    mb_slice proxy_header;
+} layers;
+
+static mb_transport *make_layers(const mb_transport_maker *maker, const mb_allocator *allocator,
+                                 int fd) {
+    const layers *self = (const layers *)maker;
+    mb_transport *transport = mb_plain_transport_new(allocator, fd);
+
+    if (transport != NULL && self->proxy_header.len > 0) {
+        transport = mb_proxy_transport_new(allocator, transport, self->proxy_header);
+    }
+    if (transport != NULL && self->tls.context != NULL) {
+        transport = mb_tls_client_new(&self->tls, transport);
+    }
+    return transport;
+}
+
+mb_conn *mb__upstream_connect(mb_upstream_host *host, const mb_upstream_way *way,
+                              const mb_conn_events *events, void *owner) {
     mb_cluster *cluster = host->cluster;
-    mb_tls_client_maker tls = host->tls; /* used in the call only, so nothing is referenced twice */
+    layers with = {.maker.make = make_layers, .tls = host->tls, .proxy_header = way->proxy_header};
     const mb_connect_options options = {.remote = &host->address,
-                                        .maker = tls.context != NULL ? &tls.maker : NULL,
+                                        .maker = &with.maker,
                                         .timeout_us = cluster->settings.connect_timeout_us};
 
-    tls.alpn = alpn;
+    with.tls.alpn = way->alpn;
     mb_conn *conn = mb_conn_connect(&cluster->worker->net, &options, events, owner);
 
     if (conn != NULL) {
         mb_conn_set_watermark(conn, cluster->settings.buffer_limit_bytes);
     }
     return conn;
+}
+
+mb_slice mb__upstream_proxy_header(mb_cluster *cluster, const mb_address *source,
+                                   const mb_address *destination, char bytes[MB_HOST_PROXY_BYTES]) {
+    mb_proxy_header header = {.version = cluster->settings.proxy_version};
+    mb_slice written = {bytes, 0};
+    mb_buffer buffer;
+
+    if (header.version == 0) {
+        return written;
+    }
+    if (source != NULL && destination != NULL) {
+        header.source = *source;
+        header.destination = *destination;
+    }
+    mb_buffer_init(&buffer, cluster->worker->slabs);
+    if (mb_proxy_write(&header, false, &buffer) == MB_OK) {
+        written.len = mb_buffer_copy_out(&buffer, 0, bytes, MB_HOST_PROXY_BYTES);
+    }
+    mb_buffer_fini(&buffer);
+    return written;
 }
 
 static void set_keepalive(int fd, const mb_tcp_keepalive *keepalive) {

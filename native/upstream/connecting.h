@@ -10,10 +10,20 @@
 
 #define MB_CONNECT_FAILURE_BYTES 256
 
-/* By the cluster's settings: timeout, watermark, transport. `alpn`: what is offered by TLS where
- * the settings have nothing, in wire form (RFC 7301 3.1). NULL: out of memory. */
-mb_conn *mb__upstream_connect(mb_upstream_host *host, mb_slice alpn, const mb_conn_events *events,
-                              void *owner);
+/* What connections to one host may differ in. Borrowed for the call. */
+typedef struct mb_upstream_way {
+    mb_slice alpn;         /* offered by TLS where the settings have nothing, in wire form (RFC 7301
+                            * 3.1) */
+    mb_slice proxy_header; /* sent before anything else; empty: none */
+} mb_upstream_way;
+
+/* By the cluster's settings: timeout, watermark, transport. NULL: out of memory. */
+mb_conn *mb__upstream_connect(mb_upstream_host *host, const mb_upstream_way *way,
+                              const mb_conn_events *events, void *owner);
+/* The PROXY header of the cluster for a client's connection: `source` is the client, `destination`
+ * what it meant; NULL or empty: nobody in particular. Empty where the cluster sends none. */
+mb_slice mb__upstream_proxy_header(mb_cluster *cluster, const mb_address *source,
+                                   const mb_address *destination, char bytes[MB_HOST_PROXY_BYTES]);
 /* In `on_close` of one that never connected: why, counted. What is to be said more is written to
  * `text`, or is the transport's and valid as long as it. */
 mb_upstream_failure mb__upstream_connect_failure(mb_upstream_host *host, mb_conn *conn,

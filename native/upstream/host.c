@@ -32,10 +32,105 @@ mb_upstream_host *mb_host_new(mb_cluster *cluster, const mb_host_spec *spec) {
         mb_free(cluster->worker->allocator, host, sizeof *host);
         return NULL;
     }
-    mb_pool_init(&host->pool, host, cluster->settings.protocol);
+    mb_pool_init(&host->pool, host,
+                 cluster->settings.protocol == MB_UPSTREAM_DOWNSTREAM ? MB_UPSTREAM_HTTP1
+                                                                      : cluster->settings.protocol);
+    mb_map_init(&host->others, cluster->worker->allocator, mb_random_u64(&cluster->worker->random));
     mb__cluster_hold(cluster);
     return host;
 }
+
+/* -- pools of other kinds --------------------------------------------------------------------- */
+
+/* `key`: the protocol as one byte, then the header. */
+typedef struct other_pool {
+    mb_pool pool; /* first */
+    mb_task free_task;
+    size_t key_bytes;
+    char key[];
+} other_pool;
+
+static void free_other(other_pool *other) {
+    const mb_allocator *allocator = other->pool.host->cluster->worker->allocator;
+
+    mb_loop_cancel(&other->free_task);
+    mb_pool_fini(&other->pool);
+    mb_free(allocator, other, sizeof *other + other->key_bytes);
+}
+
+static void run_free(mb_task *task) {
+    other_pool *other = MB_LIST_ENTRY(task, other_pool, free_task);
+
+    if (mb__pool_is_unused(&other->pool)) {
+        mb_map_remove(&other->pool.host->others, (mb_slice){other->key, other->key_bytes});
+        free_other(other);
+    }
+}
+
+void mb__host_pool_unused(mb_pool *pool) {
+    if (pool != &pool->host->pool) {
+        mb_loop_defer(pool->host->cluster->worker->loop, MB_PHASE_FREE,
+                      &((other_pool *)pool)->free_task);
+    }
+}
+
+static mb_pool *make_other(mb_upstream_host *host, mb_upstream_protocol protocol, mb_slice key) {
+    const mb_allocator *allocator = host->cluster->worker->allocator;
+    other_pool *other = mb_alloc(allocator, sizeof *other + key.len);
+
+    if (other == NULL) {
+        return NULL;
+    }
+    *other = (other_pool){.free_task.run = run_free, .key_bytes = key.len};
+    memcpy(other->key, key.ptr, key.len);
+    mb_pool_init(&other->pool, host, protocol);
+    other->pool.proxy_header = (mb_slice){other->key + 1, key.len - 1};
+    if (mb_map_set(&host->others, (mb_slice){other->key, key.len}, other, NULL) != MB_OK) {
+        free_other(other);
+        return NULL;
+    }
+    mb__host_pool_unused(&other->pool); /* should the request not come to it */
+    return &other->pool;
+}
+
+mb_pool *mb_host_pool(mb_upstream_host *host, mb_upstream_protocol protocol,
+                      mb_slice proxy_header) {
+    char bytes[1 + MB_HOST_PROXY_BYTES];
+    mb_slice key = {bytes, 1 + proxy_header.len};
+    mb_pool *pool;
+
+    if (protocol == host->pool.protocol && proxy_header.len == 0) {
+        return &host->pool;
+    }
+    bytes[0] = (char)protocol;
+    if (proxy_header.len > 0) {
+        memcpy(bytes + 1, proxy_header.ptr, proxy_header.len);
+    }
+    pool = mb_map_get(&host->others, key);
+    return pool != NULL ? pool : make_other(host, protocol, key);
+}
+
+void mb_host_drain(mb_upstream_host *host) {
+    const mb_map_entry *entry;
+    size_t place = 0;
+
+    mb_pool_drain(&host->pool);
+    while ((entry = mb_map_next(&host->others, &place)) != NULL) {
+        mb_pool_drain(entry->value);
+    }
+}
+
+static void free_others(mb_upstream_host *host) {
+    const mb_map_entry *entry;
+    size_t place = 0;
+
+    while ((entry = mb_map_next(&host->others, &place)) != NULL) {
+        free_other(entry->value);
+    }
+    mb_map_fini(&host->others);
+}
+
+/* -- the end ---------------------------------------------------------------------------------- */
 
 void mb_host_unref(mb_upstream_host *host) {
     mb_cluster *cluster = host->cluster;
@@ -43,6 +138,7 @@ void mb_host_unref(mb_upstream_host *host) {
     if (--host->refs > 0) {
         return;
     }
+    free_others(host);
     mb_pool_fini(&host->pool);
     mb_tls_client_maker_fini(&host->tls);
     mb_free(cluster->worker->allocator, host, sizeof *host);

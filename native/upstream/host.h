@@ -1,6 +1,10 @@
 /*
  * Host: one address of a cluster, with its pool of connections and its own counters.
  *
+ * Connections are not all alike where the cluster has them speak the client's protocol, or begin
+ * with a PROXY header that says for whom they are: then the host has a pool for each kind, made
+ * when first asked for and freed when nothing is in it.
+ *
  * Refcounted: the cluster's host set holds one reference, each connection one, and each request
  * that waits or runs one. So a host that DNS dropped lives until the last of them is gone.
  */
@@ -33,6 +37,7 @@ struct mb_upstream_host {
     mb_slice hostname;
     mb_tls_client_maker tls; /* `context` NULL: clear text */
     mb_pool pool;
+    mb_map others; /* pools of other kinds by their key; host.c */
     mb_host_stats stats;
 };
 
@@ -43,5 +48,11 @@ static inline mb_upstream_host *mb_host_ref(mb_upstream_host *host) {
     return host;
 }
 void mb_host_unref(mb_upstream_host *host);
+/* The pool of connections that speak `protocol` (HTTP1, HTTP2, AUTO) and begin with `proxy_header`
+ * (may be empty), at most MB_HOST_PROXY_BYTES. For a request at once. NULL: out of memory. */
+#define MB_HOST_PROXY_BYTES 256
+mb_pool *mb_host_pool(mb_upstream_host *host, mb_upstream_protocol protocol, mb_slice proxy_header);
+/* mb_pool_drain for all of them. */
+void mb_host_drain(mb_upstream_host *host);
 
 #endif

@@ -103,6 +103,13 @@ static void dequeue(mb_pool *pool, mb_upstream_request *request) {
     pool->pending_count--;
     mb_breaker_give(&cluster->circuit.pending);
     mb_metric_add(cluster->stats.upstream_rq_pending_active, -1);
+    if (mb__pool_is_unused(pool)) {
+        mb__host_pool_unused(pool);
+    }
+}
+
+bool mb__pool_is_unused(const mb_pool *pool) {
+    return pool->client_count == 0 && pool->pending_count == 0;
 }
 
 static mb_upstream_request *next_pending(mb_pool *pool) {

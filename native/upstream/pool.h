@@ -103,7 +103,9 @@ struct mb_pool {
     mb_upstream_host *host;            /* that it is a part of */
     mb_upstream_protocol protocol;     /* HTTP1, HTTP2 or AUTO */
     mb_list clients[MB_CLIENT_CLOSED]; /* by state; idle and ready: most recently used first */
+    mb_slice proxy_header;             /* that its connections begin with; empty: none */
     mb_list pending;                   /* requests, oldest first */
+    uint32_t client_count;             /* of those in memory, the closed ones too */
     uint32_t connecting_count, pending_count;
     uint32_t streams_guess; /* that a new connection will carry; >= 1 */
     mb_timer idle_timer;    /* for the oldest idle connection, armed lazily */
@@ -146,6 +148,10 @@ void mb__pool_offer(mb_pool *pool, mb_client *client);
 void mb__pool_place(mb_pool *pool, mb_client *client, mb_client_state state);
 /* A client is closed: requests that wait may need another connection. */
 void mb__pool_client_gone(mb_pool *pool);
+/* True when nothing is in it and nothing refers to it. */
+bool mb__pool_is_unused(const mb_pool *pool);
+/* host.c: the last client or the last request that waits has gone. */
+void mb__host_pool_unused(mb_pool *pool);
 /* The last callback of a request. Drops its reference on the host. */
 void mb__request_fail(mb_upstream_request *request, mb_upstream_failure why, mb_slice transport);
 

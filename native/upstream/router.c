@@ -4,6 +4,8 @@
  */
 #include "upstream/router_state.h"
 
+#include "upstream/connecting.h"
+
 #include "base/slice.h"
 #include "http/grpc.h"
 #include "http/message.h"
@@ -153,10 +155,30 @@ static int finalize(mb_router_state *state) {
     return mb_route_finalize_request(state->route, state->weighted, envoy_headers, stream);
 }
 
+/* Connections of what kind the request may have. NULL: out of memory. */
+static mb_pool *pool_of(const mb_router_state *state, mb_upstream_host *host) {
+    mb_cluster *cluster = state->cluster;
+    const mb_stream_info *info = &state->stream->info;
+    mb_upstream_protocol protocol = cluster->settings.protocol;
+    char header[MB_HOST_PROXY_BYTES];
+
+    if (protocol != MB_UPSTREAM_DOWNSTREAM && cluster->settings.proxy_version == 0) {
+        return &host->pool;
+    }
+    if (protocol == MB_UPSTREAM_DOWNSTREAM) {
+        bool h2 = info->protocol != NULL && strcmp(info->protocol, "HTTP/2") == 0;
+
+        protocol = h2 ? MB_UPSTREAM_HTTP2 : MB_UPSTREAM_HTTP1;
+    }
+    return mb_host_pool(host, protocol,
+                        mb__upstream_proxy_header(cluster, &info->remote, &info->local, header));
+}
+
 void mb__router_attempt(mb_router_state *state) {
     mb_stream *stream = state->stream;
     mb_upstream_host *host = mb__cluster_pick(state->cluster);
     bool fresh = state->retried;
+    mb_pool *pool;
 
     stream->info.attempts++;
     if (host == NULL) {
@@ -171,7 +193,12 @@ void mb__router_attempt(mb_router_state *state) {
                                            .head = &stream->head_bytes[MB_RESPONSE],
                                            .head_request = stream->head_request,
                                            .fresh = fresh};
-    mb_pool_request(&host->pool, &state->request);
+    pool = pool_of(state, host);
+    if (pool == NULL) {
+        mb__router_reply_failure(state, MB_UPSTREAM_LOCAL, (mb_slice){"", 0});
+        return;
+    }
+    mb_pool_request(pool, &state->request);
 }
 
 static void forward(mb_router_state *state, const mb_route_choice *choice, bool end_stream) {

@@ -71,6 +71,10 @@ static void fail(mb_upstream_tcp *tcp, mb_upstream_host *host, mb_upstream_failu
 
 void mb_upstream_tcp_connect(mb_upstream_tcp *tcp, mb_cluster *cluster) {
     mb_upstream_host *host = mb__cluster_pick(cluster);
+    char header[MB_HOST_PROXY_BYTES];
+    const mb_upstream_way way = {
+        .alpn = {"", 0},
+        .proxy_header = mb__upstream_proxy_header(cluster, tcp->source, tcp->destination, header)};
 
     if (host == NULL) {
         mb_metric_inc(cluster->stats.upstream_cx_none_healthy);
@@ -82,7 +86,7 @@ void mb_upstream_tcp_connect(mb_upstream_tcp *tcp, mb_cluster *cluster) {
         fail(tcp, host, MB_UPSTREAM_OVERFLOW);
         return;
     }
-    tcp->conn = mb__upstream_connect(host, (mb_slice){"", 0}, &connecting_events, tcp);
+    tcp->conn = mb__upstream_connect(host, &way, &connecting_events, tcp);
     if (tcp->conn == NULL) {
         fail(tcp, host, MB_UPSTREAM_CONNECT_LOCAL);
         return;

@@ -34,6 +34,9 @@ struct mb_upstream_tcp {
     mb_conn *conn;          /* NULL: IDLE */
     bool ready;
     uint64_t created_us;
+    /* The owner's, for the PROXY header where the cluster sends one: the client and what it meant.
+     * NULL: nobody in particular. */
+    const mb_address *source, *destination;
 };
 
 /* Picks a host and begins to connect. */

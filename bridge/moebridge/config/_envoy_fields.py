@@ -100,6 +100,17 @@ TABLE: dict[str, Any] = {
 }, "required_oneofs": []},
 'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer': {"fields": {
 }, "required_oneofs": []},
+'envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport': {"fields": {
+'config': {'type': 'message', 'of': 'envoy.config.core.v3.ProxyProtocolConfig'},
+'transport_socket': {'type': 'message', 'of': 'envoy.config.core.v3.TransportSocket', 'rules': {'required': True}},
+'allow_unspecified_address': {'type': 'bool'},
+'tlv_as_pool_key': {'type': 'bool'},
+}, "required_oneofs": []},
+'envoy.config.core.v3.ProxyProtocolConfig': {"fields": {
+'version': {'type': 'enum', 'of': 'envoy.config.core.v3.ProxyProtocolConfig.Version'},
+'pass_through_tlvs': {'type': 'message', 'of': 'envoy.config.core.v3.ProxyProtocolPassThroughTLVs'},
+'added_tlvs': {'repeated': True, 'type': 'message', 'of': 'envoy.config.core.v3.TlvEntry'},
+}, "required_oneofs": []},
 'envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext': {"fields": {
 'common_tls_context': {'type': 'message', 'of': 'envoy.extensions.transport_sockets.tls.v3.CommonTlsContext'},
 'require_client_certificate': {'type': 'bool', 'wrapper': True},
@@ -937,6 +948,7 @@ TABLE: dict[str, Any] = {
 },
 "enums": {
 'envoy.config.core.v3.SocketAddress.Protocol': {'TCP': 0, 'UDP': 1},
+'envoy.config.core.v3.ProxyProtocolConfig.Version': {'V1': 0, 'V2': 1},
 'envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext.OcspStaplePolicy': {'LENIENT_STAPLING': 0, 'STRICT_STAPLING': 1, 'MUST_STAPLE': 2},
 'envoy.extensions.transport_sockets.tls.v3.TlsParameters.TlsProtocol': {'TLS_AUTO': 0, 'TLSv1_0': 1, 'TLSv1_1': 2, 'TLSv1_2': 3, 'TLSv1_3': 4},
 'envoy.extensions.transport_sockets.tls.v3.TlsParameters.CompliancePolicy': {'FIPS_202205': 0},
@@ -945,7 +957,6 @@ TABLE: dict[str, Any] = {
 'envoy.config.listener.v3.Listener.DrainType': {'DEFAULT': 0, 'MODIFY_ONLY': 1},
 'envoy.config.core.v3.TrafficDirection': {'UNSPECIFIED': 0, 'INBOUND': 1, 'OUTBOUND': 2},
 'envoy.config.listener.v3.FilterChainMatch.ConnectionSourceType': {'ANY': 0, 'SAME_IP_OR_LOOPBACK': 1, 'EXTERNAL': 2},
-'envoy.config.core.v3.ProxyProtocolConfig.Version': {'V1': 0, 'V2': 1},
 'envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol.TlvLocation': {'DYNAMIC_METADATA': 0, 'FILTER_STATE': 1},
 'envoy.config.core.v3.ProxyProtocolPassThroughTLVs.PassTLVsMatchType': {'INCLUDE_ALL': 0, 'INCLUDE': 1},
 'envoy.extensions.filters.network.tcp_proxy.v3.UpstreamConnectMode': {'IMMEDIATE': 0, 'ON_DOWNSTREAM_DATA': 1, 'ON_DOWNSTREAM_TLS_HANDSHAKE': 2},

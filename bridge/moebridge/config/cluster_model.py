@@ -107,6 +107,9 @@ class Cluster(Value, frozen=True, kw_only=True):
     tcp_keepalive: TcpKeepalive | None = None
     # None = clear text (default). Envoy's transport_socket with an UpstreamTlsContext.
     tls: UpstreamTls | None = None
+    # Version of the PROXY header before each connection, TLS included. Default none. Envoy's
+    # ProxyProtocolUpstreamTransport.
+    proxy_protocol: Literal["none", "v1", "v2"] = "none"
     # Name in statistics, Envoy's alt_stat_name; already `name` when not given.
     stat_name: str = ""
     # strict_dns only. Pause between resolutions. ms, default 5 s.

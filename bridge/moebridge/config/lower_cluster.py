@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from moebridge.config.cluster_model import (
     CircuitBreaker,
@@ -21,9 +21,10 @@ from moebridge.config.lower_address import (
     is_link_local,
 )
 from moebridge.config.lower_http2 import CLIENT_STREAMS, http2_options
-from moebridge.config.lower_tls import upstream_tls
+from moebridge.config.lower_tls import PROXY_TRANSPORT, upstream_tls
 from moebridge.config.lower_values import Context, lowered_enum, refuse_unless
 from moebridge.config.proto_json import NOT_YET, Node
+from moebridge.config.tls_model import UpstreamTls
 
 __all__ = ["buffer_limit", "clusters"]
 
@@ -59,6 +60,8 @@ def _cluster(ctx: Context, node: Node) -> Cluster:
     if longest < base:
         ctx.fault(failure.at("max_interval"), "must not be less than base_interval")
     name = node.get("name", "")
+    proxy, socket_owner = _proxy_protocol(node)
+    tls = upstream_tls(ctx, socket_owner)
     return Cluster(
         name=name,
         type="strict_dns" if is_dns else "static",
@@ -66,9 +69,10 @@ def _cluster(ctx: Context, node: Node) -> Cluster:
         connect_timeout_ms=node.get("connect_timeout", 5_000),
         per_connection_buffer_limit_bytes=buffer_limit(ctx, node),
         circuit_breaker=_circuit_breaker(ctx, node.node("circuit_breakers")),
-        http=_upstream_http(ctx, node),
+        http=_upstream_http(ctx, node, tls),
         tcp_keepalive=_keepalive(node.node("upstream_connection_options")),
-        tls=upstream_tls(ctx, node),
+        tls=tls,
+        proxy_protocol=proxy,
         stat_name=node.get("alt_stat_name", "") or name,
         dns_refresh_ms=refresh,
         dns_jitter_ms=node.get("dns_jitter", 0),
@@ -77,6 +81,15 @@ def _cluster(ctx: Context, node: Node) -> Cluster:
         respect_dns_ttl=node.get("respect_dns_ttl", False),
         dns_lookup_family=lowered_enum(node, "dns_lookup_family", "AUTO"),
     )
+
+
+def _proxy_protocol(node: Node) -> tuple[Literal["none", "v1", "v2"], Node]:
+    """Which PROXY header is sent, and the message that has the transport socket behind it."""
+    config = node.node("transport_socket").get("typed_config")
+    if config is None or config.type != PROXY_TRANSPORT:
+        return "none", node
+    version = config.node("config").get("version", "V1")
+    return ("v2" if version == "V2" else "v1"), config
 
 
 def buffer_limit(ctx: Context, node: Node) -> int:
@@ -208,9 +221,9 @@ def _typed_nodes(options: Node) -> _HttpNodes:
     )
 
 
-def _upstream_http(ctx: Context, node: Node) -> UpstreamHttp:
+def _upstream_http(ctx: Context, node: Node, tls: UpstreamTls | None) -> UpstreamHttp:
     protocol, common, http1, http2 = _http_nodes(ctx, node)
-    if protocol == "auto" and "transport_socket" not in node:
+    if protocol == "auto" and tls is None:
         ctx.fault(node.path, "auto_config needs a transport socket with TLS, which has ALPN")
     refuse_unless(ctx, http1, "enable_trailers")
     refuse_unless(

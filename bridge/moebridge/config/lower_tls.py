@@ -19,12 +19,16 @@ from moebridge.config.tls_model import (
     UpstreamTls,
 )
 
-__all__ = ["downstream_tls", "secrets", "upstream_tls"]
+__all__ = ["PROXY_TRANSPORT", "downstream_tls", "secrets", "upstream_tls"]
 
 _V3 = "envoy.extensions.transport_sockets.tls.v3."
 _DOWNSTREAM = _V3 + "DownstreamTlsContext"
 _UPSTREAM = _V3 + "UpstreamTlsContext"
 _HASH_BYTES = 32
+#: Goes around the transport socket of a cluster: lower_cluster.py.
+PROXY_TRANSPORT = (
+    "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport"
+)
 
 
 def secrets(ctx: Context, nodes: list[Node]) -> dict[str, Node]:
@@ -99,6 +103,8 @@ def _tls_context(ctx: Context, node: Node, expected: str) -> Node | None:
         if "typed_config" not in socket.bad:
             ctx.fault(socket.at("typed_config"), "is required")
         return None
+    if config.type == PROXY_TRANSPORT:
+        ctx.fault((socket.at("typed_config"), "@type"), f"{config.type} cannot stand here")
     if not config.type.startswith(_V3):
         return None
     if config.type != expected:

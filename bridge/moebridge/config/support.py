@@ -43,6 +43,10 @@ FIELDS: dict[str, frozenset[str]] = {
         _CORE + "TcpKeepalive": "keepalive_probes keepalive_time keepalive_interval",
         _CORE + "TransportSocket": "name typed_config",
         "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer": "",
+        "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport": (
+            "config transport_socket"
+        ),
+        _CORE + "ProxyProtocolConfig": "version",
         # TLS
         _TLS + "DownstreamTlsContext": "common_tls_context require_client_certificate require_sni"
         " session_ticket_keys disable_stateless_session_resumption"
@@ -268,7 +272,8 @@ ANY_TYPES: dict[tuple[str, str], frozenset[str]] = {
             _CORE + "TransportSocket",
             "typed_config",
             "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
-            f" {_TLS}DownstreamTlsContext {_TLS}UpstreamTlsContext",
+            f" {_TLS}DownstreamTlsContext {_TLS}UpstreamTlsContext"
+            " envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport",
         ),
         (
             "envoy.config.accesslog.v3.AccessLog",

@@ -62,9 +62,9 @@ static const char config_minimal[] =
     "'header_table_bytes':4096,'max_outbound_frames':10000,'max_outbound_control_frames':1000,"
     "'max_consecutive_empty_frames':1,'max_priority_frames_per_stream':100,"
     "'max_window_updates_per_data_frame':10,'allow_connect':false,'keepalive':null}},"
-    "'tcp_keepalive':null,'tls':null,'stat_name':'','dns_refresh_ms':5000,'dns_jitter_ms':0,"
-    "'dns_failure_refresh_base_ms':5000,'dns_failure_refresh_max_ms':5000,"
-    "'respect_dns_ttl':false,'dns_lookup_family':'auto'}]}";
+    "'tcp_keepalive':null,'tls':null,'proxy_protocol':'none','stat_name':'',"
+    "'dns_refresh_ms':5000,'dns_jitter_ms':0,'dns_failure_refresh_base_ms':5000,"
+    "'dns_failure_refresh_max_ms':5000,'respect_dns_ttl':false,'dns_lookup_family':'auto'}]}";
 
 static const char config_full[] =
     "{'version':1,'node_id':'node','node_cluster':'group','listeners':[{'name':'main',"
@@ -265,13 +265,13 @@ static const char config_full[] =
     "'max_outbound_frames':10000,'max_outbound_control_frames':1000,"
     "'max_consecutive_empty_frames':1,'max_priority_frames_per_stream':100,"
     "'max_window_updates_per_data_frame':10,'allow_connect':false,'keepalive':null}},"
-    "'tcp_keepalive':null,'tls':null,'stat_name':'','dns_refresh_ms':5000,'dns_jitter_ms':0,"
-    "'dns_failure_refresh_base_ms':5000,'dns_failure_refresh_max_ms':5000,"
-    "'respect_dns_ttl':false,'dns_lookup_family':'auto'},{'name':'names','type':'static',"
-    "'lb_policy':'round_robin','endpoints':[{'host':'::1','port':81,'path':'','weight':2,"
-    "'hostname':'one.test'},{'host':'127.0.0.2','port':82,'path':'','weight':3,"
-    "'hostname':''},{'host':'','port':0,'path':'@up','weight':4,'hostname':''}],"
-    "'connect_timeout_ms':20,'per_connection_buffer_limit_bytes':21,"
+    "'tcp_keepalive':null,'tls':null,'proxy_protocol':'none','stat_name':'',"
+    "'dns_refresh_ms':5000,'dns_jitter_ms':0,'dns_failure_refresh_base_ms':5000,"
+    "'dns_failure_refresh_max_ms':5000,'respect_dns_ttl':false,'dns_lookup_family':'auto'},"
+    "{'name':'names','type':'static','lb_policy':'round_robin','endpoints':[{'host':'::1',"
+    "'port':81,'path':'','weight':2,'hostname':'one.test'},{'host':'127.0.0.2','port':82,"
+    "'path':'','weight':3,'hostname':''},{'host':'','port':0,'path':'@up','weight':4,"
+    "'hostname':''}],'connect_timeout_ms':20,'per_connection_buffer_limit_bytes':21,"
     "'circuit_breaker':{'max_connections':22,'max_pending_requests':23,'max_requests':24,"
     "'max_retries':25},'http':{'protocol':'http2','idle_timeout_ms':26,"
     "'max_connection_duration_ms':27,'max_requests_per_connection':28,"
@@ -282,9 +282,9 @@ static const char config_full[] =
     "'max_priority_frames_per_stream':39,'max_window_updates_per_data_frame':40,"
     "'allow_connect':true,'keepalive':{'interval_ms':41,'interval_jitter_ms':42,"
     "'timeout_ms':43,'idle_interval_ms':44}}},'tcp_keepalive':{'probes':31,'time_s':32,"
-    "'interval_s':33},'tls':null,'stat_name':'stat','dns_refresh_ms':5000,'dns_jitter_ms':0,"
-    "'dns_failure_refresh_base_ms':5000,'dns_failure_refresh_max_ms':5000,"
-    "'respect_dns_ttl':false,'dns_lookup_family':'auto'}]}";
+    "'interval_s':33},'tls':null,'proxy_protocol':'v2','stat_name':'stat',"
+    "'dns_refresh_ms':5000,'dns_jitter_ms':0,'dns_failure_refresh_base_ms':5000,"
+    "'dns_failure_refresh_max_ms':5000,'respect_dns_ttl':false,'dns_lookup_family':'auto'}]}";
 /* clang-format on */
 
 #endif

@@ -306,6 +306,7 @@ def _clusters() -> list[m.Cluster]:
             ),
             tcp_keepalive=m.TcpKeepalive(probes=31, time_s=32, interval_s=33),
             stat_name="stat",
+            proxy_protocol="v2",
         ),
     ]
 

@@ -38,6 +38,7 @@ MB_TEST(every_option_of_http2_arrives) {
     const mb_h2_options *got = &cluster->settings.codec.h2;
     const mb_keepalive_settings *keepalive = &cluster->settings.h2_keepalive;
     MB_CHECK_EQ_INT(cluster->settings.protocol, MB_UPSTREAM_HTTP2);
+    MB_CHECK_EQ_INT(cluster->settings.proxy_version, 2);
     MB_CHECK_EQ_INT(got->max_concurrent_streams, 34);
     MB_CHECK_EQ_INT(got->initial_stream_window_bytes, 65535);
     MB_CHECK_EQ_INT(got->initial_connection_window_bytes, 65536);

@@ -146,3 +146,57 @@ def test_zone_of_an_ipv6_address(document: Document, host: str, ok: bool) -> Non
         assert document.load().clusters[0].endpoints[0].host == host
     else:
         assert document.faults()
+
+
+_PROXY = (
+    "type.googleapis.com/envoy.extensions.transport_sockets.proxy_protocol.v3"
+    ".ProxyProtocolUpstreamTransport"
+)
+_RAW = {
+    "name": "raw",
+    "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
+    },
+}
+
+
+def proxy_socket(inner: dict[str, Any], **config: Any) -> dict[str, Any]:
+    typed = {"@type": _PROXY, "transport_socket": inner, "config": config}
+    return {"name": "proxy", "typed_config": typed}
+
+
+@pytest.mark.parametrize(("config", "want"), [({}, "v1"), ({"version": "V2"}, "v2")])
+def test_proxy_header_of_a_cluster(document: Document, config: dict[str, Any], want: str) -> None:
+    document.cluster["transport_socket"] = proxy_socket(_RAW, **config)
+    cluster = document.load().clusters[0]
+    assert (cluster.proxy_protocol, cluster.tls) == (want, None)
+
+
+def test_proxy_header_in_front_of_tls(document: Document) -> None:
+    tls = {
+        "name": "tls",
+        "typed_config": {
+            "@type": "type.googleapis.com/"
+            "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "sni": "up.test",
+        },
+    }
+    document.cluster["transport_socket"] = proxy_socket(tls)
+    cluster = document.load().clusters[0]
+    assert cluster.proxy_protocol == "v1"
+    assert cluster.tls is not None
+    assert cluster.tls.sni == "up.test"
+
+
+def test_proxy_header_goes_around_a_socket_of_an_upstream_once(document: Document) -> None:
+    document.cluster["transport_socket"] = proxy_socket(proxy_socket(_RAW))
+    document.listener["filter_chains"][0]["transport_socket"] = proxy_socket(_RAW)
+    faults = document.faults()
+    assert len(faults) == 2
+    assert all("cannot stand here" in message for _, message in faults)
+
+
+def test_auto_config_needs_alpn(document: Document) -> None:
+    document.cluster["transport_socket"] = _RAW
+    with pytest.raises(Exception, match="needs a transport socket with TLS"):
+        options(document, auto_config={})
