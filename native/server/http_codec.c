@@ -24,7 +24,6 @@ static mb_codec *make_h2(mb_http_conn *hc) {
     mb_codec_options options = mb__http_conn_config(hc)->codec;
     /* The high watermark is crossed when more waits, and the end of that asks for the rest. */
     options.h2.output_bytes = ingress->config->buffer_limit_bytes;
-    options.enable_trailers = true; /* the configured one is of HTTP/1; gRPC lives by them here */
     options.h2.counters = &ingress->server->h2_counters;
     return mb_h2_server_new(ingress->worker->allocator, &options, &mb__http_codec_events, hc);
 }

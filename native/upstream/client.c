@@ -204,11 +204,10 @@ void mb__client_settle(mb_client *client) {
 int mb__client_use_codec(mb_client *client, bool h2) {
     mb_cluster *cluster = mb__client_cluster(client);
     const mb_allocator *allocator = cluster->worker->allocator;
-    mb_codec_options options = cluster->settings.codec;
+    const mb_codec_options *options = &cluster->settings.codec;
 
-    options.enable_trailers |= h2; /* the configured one is of HTTP/1; gRPC lives by them here */
-    client->codec = h2 ? mb_h2_client_new(allocator, &options, &mb__client_codec_events, client)
-                       : mb_h1_client_new(allocator, &options, &mb__client_codec_events, client);
+    client->codec = h2 ? mb_h2_client_new(allocator, options, &mb__client_codec_events, client)
+                       : mb_h1_client_new(allocator, options, &mb__client_codec_events, client);
     if (client->codec == NULL) {
         return MB_ENOMEM;
     }

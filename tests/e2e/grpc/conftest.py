@@ -57,7 +57,7 @@ def grpc_config(
         "http_filters": [*chain, {"name": "router", "typed_config": ROUTER}],
         **(hcm or {}),
     }
-    routes = [to(timeout="0s", **(route or {}))]
+    routes = [to(**{"timeout": "0s", **(route or {})})]
     return http_config(
         [h2_cluster(address, **(backend or {}))], routes=routes, hcm=manager, **parts
     )

@@ -41,7 +41,6 @@ class Seen:
         self.began = threading.Event()
         #: Set when the call is over, whoever ended it.
         self.over = threading.Event()
-        self.cancelled = False
 
 
 class Service:
@@ -81,13 +80,14 @@ class Service:
         self._server.stop(None).wait(WAIT_S)
         self._pool.shutdown()
 
-    def _begin(self, context: grpc.ServicerContext) -> Seen:
+    def _begin(self, context: grpc.ServicerContext, *, head: bool = True) -> Seen:
         metadata = metadata_of(context.invocation_metadata())
         seen = self.seen[metadata.get("x-id", "")]
         seen.metadata = metadata
         seen.time_left = context.time_remaining()
         context.add_callback(seen.over.set)
-        context.send_initial_metadata((("x-initial", "1"), ("x-bytes-bin", b"\0\xff")))
+        if head:
+            context.send_initial_metadata((("x-initial", "1"), ("x-bytes-bin", b"\0\xff")))
         context.set_trailing_metadata((("x-trailing", "2"), ("x-last-bin", b"\xfe\0")))
         seen.began.set()
         return seen
@@ -102,9 +102,8 @@ class Service:
         return context.abort(grpc.StatusCode.NOT_FOUND, "nichts über 100%\n")  # type: ignore[no-any-return]
 
     def _hang(self, request: bytes, context: grpc.ServicerContext) -> bytes:
-        seen = self._begin(context)
-        seen.over.wait(WAIT_S)
-        seen.cancelled = not context.is_active()
+        """Sends nothing, not even a head, until the call is over."""
+        self._begin(context, head=False).over.wait(WAIT_S)
         return request
 
     def _count(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
