@@ -224,6 +224,7 @@ static void on_end(mb_task *task) {
     mb_connection *connection = MB_LIST_ENTRY(task, mb_connection, end_task);
     mb__network_hooks_end(connection);
     drop_holds(connection);
+    mb_origin_unref(connection->origin);
     mb_conn_stage_done(&connection->stage);
     if (connection->release != NULL) {
         connection->release(connection->keeper);
@@ -256,6 +257,16 @@ static int make_slots(mb_connection *connection) {
     return MB_OK;
 }
 
+/* What listener filters have put into the metadata. */
+static int take_metadata(mb_connection *connection, const mb_origin *origin) {
+    const mb_origin_metadata *entry = origin != NULL ? origin->metadata : NULL;
+    int rc = MB_OK;
+    for (; entry != NULL && rc != MB_ENOMEM; entry = entry->next) {
+        rc = mb_metadata_store_set(&connection->metadata, entry->space, entry->key, entry->value);
+    }
+    return rc == MB_ENOMEM ? rc : MB_OK;
+}
+
 mb_connection *mb_connection_new(mb_worker *worker, mb_conn *conn,
                                  const mb_connection_options *options) {
     mb_connection *connection = mb_zalloc(worker->allocator, sizeof(*connection));
@@ -267,7 +278,6 @@ mb_connection *mb_connection_new(mb_worker *worker, mb_conn *conn,
     connection->chain = options->chain;
     connection->id = options->id;
     connection->listener = options->listener;
-    connection->remote = options->remote != NULL ? *options->remote : conn->remote;
     connection->limit_bytes = options->limit_bytes;
     connection->start_us = mb_loop_now_us(worker->loop);
     connection->start_wall_us = mb_loop_wall_us(worker->loop);
@@ -275,11 +285,12 @@ mb_connection *mb_connection_new(mb_worker *worker, mb_conn *conn,
     connection->end_task.run = on_end;
     mb_arena_init(&connection->arena, &worker->arenas);
     mb_metadata_store_init(&connection->metadata, &connection->arena);
-    if (make_slots(connection) < 0 ||
+    if (make_slots(connection) < 0 || take_metadata(connection, options->origin) < 0 ||
         mb_map_set(&worker->connections, key_of(connection), connection, NULL) < 0) {
         free_connection(connection);
         return NULL;
     }
+    connection->origin = options->origin != NULL ? mb_origin_ref(options->origin) : NULL;
     connection->keeper = options->keeper;
     connection->release = options->release;
     mb_conn_set_stage(conn, &connection->stage);

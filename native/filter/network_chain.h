@@ -25,6 +25,7 @@
 #define MB_FILTER_NETWORK_CHAIN_H
 
 #include "filter/chain.h"
+#include "net/origin.h"
 #include "net/stage.h"
 #include <moebridge/network_filter.h>
 
@@ -52,7 +53,7 @@ typedef struct mb_connection_options {
     const mb_network_chain *chain; /* not empty */
     uint64_t id;                   /* never used before in this worker */
     mb_slice listener;             /* valid as long as `keeper` is held */
-    const mb_address *remote;      /* as a listener filter found it; NULL: the socket's */
+    mb_origin *origin;             /* what listener filters found out; NULL: nothing */
     size_t limit_bytes;            /* kept of what was read before reading stops; 0: none */
     void *keeper;                  /* keeps chain and texts alive; one reference, taken */
     void (*release)(void *keeper);

@@ -57,6 +57,9 @@ static int text_or_none(mb_slice text, mb_slice *out) {
 static int tls_text(mb_connection *connection, mb_connection_info what, mb_slice *out) {
     const mb_conn *conn = connection->stage.conn;
     const mb_tls_info *info = conn->transport != NULL ? mb_transport_tls(conn->transport) : NULL;
+    if (info == NULL && what == MB_CONNECTION_SNI && connection->origin != NULL) {
+        return text_or_none(connection->origin->server_name, out); /* TLS that passes through */
+    }
     if (info == NULL) {
         return MB_ENOTFOUND;
     }
@@ -87,11 +90,13 @@ static int info_text(mb_connection *connection, mb_connection_info what, mb_slic
     const mb_conn *conn = connection->stage.conn;
     switch (what) {
     case MB_CONNECTION_REMOTE:
-        return address_text(connection, &connection->remote, out);
+        return address_text(connection, &conn->remote, out);
     case MB_CONNECTION_LOCAL:
         return address_text(connection, &conn->local, out);
     case MB_CONNECTION_DIRECT_REMOTE:
-        return address_text(connection, &conn->remote, out);
+        return address_text(
+            connection,
+            connection->origin != NULL ? &connection->origin->direct_remote : &conn->remote, out);
     case MB_CONNECTION_UPSTREAM:
         return address_text(connection, &connection->upstream, out);
     case MB_CONNECTION_LISTENER:

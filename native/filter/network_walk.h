@@ -46,7 +46,8 @@ struct mb_connection {
     mb_arena arena;
     uint64_t id;
     mb_slice listener, cluster;
-    mb_address remote, upstream;
+    mb_origin *origin; /* one reference, or NULL */
+    mb_address upstream;
     mb_metadata_store metadata;
     size_t limit_bytes;
     size_t read_held_bytes;

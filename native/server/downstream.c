@@ -83,6 +83,7 @@ int mb_downstream_filter(mb_downstream *self) {
         .chain = &self->chain->network,
         .id = self->id,
         .listener = mb_slice_from_c(ingress->config->name),
+        .origin = self->origin,
         .limit_bytes = ingress->config->buffer_limit_bytes,
         .keeper = mb_snapshot_ref(self->snapshot),
         .release = release_snapshot,

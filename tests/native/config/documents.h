@@ -285,6 +285,41 @@ static const char config_full[] =
     "'interval_s':33},'tls':null,'proxy_protocol':'v2','stat_name':'stat',"
     "'dns_refresh_ms':5000,'dns_jitter_ms':0,'dns_failure_refresh_base_ms':5000,"
     "'dns_failure_refresh_max_ms':5000,'respect_dns_ttl':false,'dns_lookup_family':'auto'}]}";
+
+static const char config_tcp[] =
+    "{'version':1,'node_id':'','node_cluster':'','listeners':[{'name':'main',"
+    "'host':'127.0.0.1','port':0,'filter_chains':[{'name':'',"
+    "'filter_chain_match':{'destination_port':0,'prefix_ranges':[],'server_names':[],"
+    "'transport_protocol':'','application_protocols':[],'direct_source_prefix_ranges':[],"
+    "'source_type':'any','source_prefix_ranges':[],'source_ports':[]},'tls':null,"
+    "'transport_connect_timeout_ms':10000,'network_filters':[{'name':'probe','module':'python',"
+    "'filter':'probe','config':7,'disabled':false,'options':{'on_error':'fail_closed',"
+    "'hook_timeout_ms':0,'name':''}}],'hcm':null,'tcp_proxy':{'stat_prefix':'t',"
+    "'clusters':[{'name':'backend','weight':3},{'name':'backend','weight':1}],"
+    "'idle_timeout_ms':3600000,'max_downstream_connection_duration_ms':7000,"
+    "'max_connect_attempts':2,'access_logs':[{'sink':'stdout','path':'',"
+    "'format':[{'kind':'operator','op':'RESPONSE_CODE','arg':'','alt_arg':'','max_bytes':0,"
+    "'encode':'text','empty':'-'},{'kind':'literal','text':' '},{'kind':'operator',"
+    "'op':'REQ','arg':'x-a','alt_arg':':path','max_bytes':10,'encode':'text','empty':'-'},"
+    "{'kind':'literal','text':'\\n'}]}]}}],'default_filter_chain':null,'listener_filters':[],"
+    "'listener_filters_timeout_ms':15000,'continue_on_listener_filters_timeout':false,"
+    "'reuse_port':true,'backlog':4096,'ipv4_compat':false,"
+    "'per_connection_buffer_limit_bytes':1048576,'stat_prefix':'','max_connections':10000}],"
+    "'clusters':[{'name':'backend','type':'static','lb_policy':'round_robin',"
+    "'endpoints':[{'host':'127.0.0.1','port':80,'path':'','weight':1,'hostname':''}],"
+    "'connect_timeout_ms':5000,'per_connection_buffer_limit_bytes':1048576,"
+    "'circuit_breaker':{'max_connections':1024,'max_pending_requests':1024,'max_requests':1024,"
+    "'max_retries':3},'http':{'protocol':'http1','idle_timeout_ms':3600000,"
+    "'max_connection_duration_ms':0,'max_requests_per_connection':0,"
+    "'max_response_headers_bytes':61440,'max_headers_count':100,'enable_trailers':false,"
+    "'http2':{'max_concurrent_streams':1024,'initial_stream_window_bytes':65536,"
+    "'initial_connection_window_bytes':1048576,'header_table_bytes':4096,"
+    "'max_outbound_frames':10000,'max_outbound_control_frames':1000,"
+    "'max_consecutive_empty_frames':1,'max_priority_frames_per_stream':100,"
+    "'max_window_updates_per_data_frame':10,'allow_connect':false,'keepalive':null}},"
+    "'tcp_keepalive':null,'tls':null,'proxy_protocol':'none','stat_name':'',"
+    "'dns_refresh_ms':5000,'dns_jitter_ms':0,'dns_failure_refresh_base_ms':5000,"
+    "'dns_failure_refresh_max_ms':5000,'respect_dns_ttl':false,'dns_lookup_family':'auto'}]}";
 /* clang-format on */
 
 #endif

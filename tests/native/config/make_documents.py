@@ -338,11 +338,40 @@ def render() -> str:
         f"static const char config_minimal[] =\n{_literal(minimal())};",
         "",
         f"static const char config_full[] =\n{_literal(full())};",
+        "",
+        f"static const char config_tcp[] =\n{_literal(tcp())};",
         "/* clang-format on */",
         "",
         "#endif",
     ]
     return "\n".join(parts) + "\n"
+
+
+def tcp() -> m.Config:
+    """A TCP proxy with everything, behind a network filter."""
+    listener = m.Listener(
+        name="main",
+        host="127.0.0.1",
+        port=0,
+        filter_chains=[
+            m.FilterChain(
+                network_filters=[
+                    m.HttpFilter(name="probe", module="python", filter="probe", config=7)
+                ],
+                tcp_proxy=m.TcpProxy(
+                    stat_prefix="t",
+                    clusters=[
+                        m.TcpCluster(name="backend", weight=3),
+                        m.TcpCluster(name="backend"),
+                    ],
+                    max_downstream_connection_duration_ms=7000,
+                    max_connect_attempts=2,
+                    access_logs=[LOG],
+                ),
+            )
+        ],
+    )
+    return m.Config(listeners=[listener], clusters=minimal().clusters)
 
 
 def files() -> dict[Path, bytes]:
@@ -351,6 +380,7 @@ def files() -> dict[Path, bytes]:
         HEADER: render().encode(),
         SEEDS / "minimal": m.encode(minimal()),
         SEEDS / "full": m.encode(full()),
+        SEEDS / "tcp": m.encode(tcp()),
     }
 
 

@@ -2,6 +2,7 @@
  * The world of config_world.h.
  */
 #include "support/config_world.h"
+#include <moebridge/network_filter.h>
 
 #include "base/alloc.h"
 #include "base/msgpack.h"
@@ -67,6 +68,24 @@ static const mb_filter_hooks probe_hooks = {
 
 static const mb_filter_kind probe_kinds[] = {{"*", &probe_hooks}};
 
+static mb_network_status probe_read(mb_network_filter *filter, mb_buffer *data, bool end_stream) {
+    (void)filter;
+    (void)data;
+    (void)end_stream;
+    return MB_NETWORK_CONTINUE;
+}
+
+static const mb_network_filter_hooks probe_network_hooks = {
+    .abi_version = MB_ABI_VERSION,
+    .struct_size = sizeof(probe_network_hooks),
+    .state_bytes = 24,
+    .config_new = probe_new,
+    .config_free = probe_free,
+    .read = probe_read,
+};
+
+static const mb_network_filter_kind probe_network_kinds[] = {{"*", &probe_network_hooks}};
+
 bool config_world_init(config_world *self, size_t fail_at) {
     memset(self, 0, sizeof(*self));
     self->memory = mbtest_failing_alloc(fail_at);
@@ -81,6 +100,8 @@ bool config_world_init(config_world *self, size_t fail_at) {
         .context = self,
         .filters = probe_kinds,
         .filter_count = 1,
+        .network_filters = probe_network_kinds,
+        .network_filter_count = 1,
     };
     if (mb_worker_init(&self->worker, &self->memory->allocator, &self->clock.clock, &logger, 0) !=
         MB_OK) {
