@@ -105,8 +105,9 @@ class Stage:
     ) -> None:
         self._server = Server(log_level=50)
         chain = chain_of(filters)
-        model = build_simple("127.0.0.1:0", "127.0.0.1:9", chain, max_connections=16)
-        plan = Plan(model, paths=ObjectPaths(), objects=list(filters))
+        model = build_simple("127.0.0.1:0", "127.0.0.1:9", chain.http, max_connections=16)
+        paths = ObjectPaths(chain.http_at, chain.network_at)
+        plan = Plan(model, paths=paths, objects=chain)
         document, places = plan.load(self._server)
         self._server.run(self._server.start_filters(places))
         self._server.apply(document)
