@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
@@ -10,15 +11,25 @@ import pytest
 
 from .source_tree import ROOT
 
-# The Makefile's BRIDGE_TESTS.
-FOLDERS = ["tests/unit", "tests/protocol", "tests/e2e"]
+_ENTERS_PYTHON = re.compile(r"\b(HttpFilter|NetworkFilter|make_proxy|mb\.Proxy|Command)\b")
+
+
+def bridge_tests() -> list[str]:
+    """The Makefile's BRIDGE_TESTS."""
+    done = subprocess.run(
+        ["make", "-s", "--no-print-directory", "bridge-tests"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout.split()
 
 
 def collected(dispatcher: str) -> list[str]:
-    present = [folder for folder in FOLDERS if (ROOT / folder).is_dir()]
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        [*command, *present],
+        [*command, *bridge_tests()],
         cwd=ROOT,
         env={**os.environ, "MOEBRIDGE_DISPATCH": dispatcher},
         check=False,
@@ -34,3 +45,15 @@ def test_both_dispatchers_collect_the_same_tests() -> None:
     with_cython = collected("cython")
     assert with_cython
     assert collected("cffi") == with_cython
+
+
+def test_tests_that_run_once_do_not_enter_python() -> None:
+    run_twice = {(ROOT / name).resolve() for name in bridge_tests()}
+    once = [
+        path
+        for folder in (ROOT / "tests/e2e").iterdir()
+        if folder.is_dir() and folder.resolve() not in run_twice
+        for path in folder.glob("*.py")
+    ]
+    assert once
+    assert [str(path) for path in once if _ENTERS_PYTHON.search(path.read_text())] == []
