@@ -5,7 +5,7 @@ Both dispatchers come here with everything that is neither `None` nor a status o
 A whole message (`on_request`, `on_response`). The headers are stopped, the pieces of body are
 held; with the last piece the hook is called, and its status goes to the core as that of the hook
 which brought the end. These steps are one generator (`_flow`), run at once or, from its first
-awaitable on, by the task.
+awaitable on, by the task. A tunnel (an upgrade, CONNECT) is no message: its bytes pass.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def _flow(stream: StreamGate, hook: int, value: object, end: bool) -> Flow:
     direction, phase = divmod(hook, 3)
     code = _code(stream, hook, phase, value)
     called = stream.place.whole[direction]
-    if called is None or phase == 2 or acted(stream, direction):
+    if called is None or phase == 2 or acted(stream, direction) or _is_tunnel(stream, direction):
         return code
     name = WHOLE_NAMES[direction]
     if phase == 0 and code > 1:
@@ -168,6 +168,16 @@ def _flow(stream: StreamGate, hook: int, value: object, end: bool) -> Flow:
         message = owner.response if direction else owner.request
         message.headers["content-length"] = str(len(body))
     return code
+
+
+def _is_tunnel(stream: StreamGate, direction: int) -> bool:
+    """Whether that direction is a tunnel's, or waits to be one: a message that is never whole."""
+    owner: Any = stream
+    request = owner.request
+    if request.method == "CONNECT":
+        return direction == 0 or 200 <= owner.response.status < 300
+    # The core leaves the field only in a request that asks for a tunnel.
+    return "upgrade" in request.headers and (direction == 0 or owner.response.status == 101)
 
 
 def _code(stream: StreamGate, hook: int, phase: int, value: object) -> int:

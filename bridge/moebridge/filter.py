@@ -77,7 +77,8 @@ class HttpFilter(Filter):
         """The whole request is here: `stream.request.body` is all of its body.
 
         Headers wait until then; over the limit of the buffer the client gets 413. The body may be
-        changed; content-length follows. Trailers come after it.
+        changed; content-length follows. Trailers come after it. Not called for a request that
+        asks for a tunnel (an upgrade, CONNECT), which is never whole: see on_request_body.
 
         Returns:
             CONTINUE (None), STOP_ITERATION (goes on with `resume()`), or what `stream.respond()`
@@ -96,7 +97,10 @@ class HttpFilter(Filter):
         """The response's trailers have come. Statuses as of `on_request_trailers`."""
 
     def on_response(self, stream: Stream) -> Awaitable[Status | None] | Status | None:
-        """The whole response is here, as `on_request`; over the limit the client gets 500."""
+        """The whole response is here, as `on_request`; over the limit the client gets 500.
+
+        Not called for a response that accepts a tunnel.
+        """
 
     def on_complete(self, stream: Stream) -> Awaitable[None] | None:
         """The last byte is out, or the stream was reset. The stream may be read, not changed.

@@ -203,17 +203,6 @@ static void define_metrics(mb_builder *builder, const mb_doc *doc, mb_hcm_config
     }
 }
 
-static bool has_upgrades(const mb_hcm_config *hcm) {
-    bool found = hcm->upgrade_count > 0;
-    for (uint32_t i = 0; hcm->routes != NULL && i < hcm->routes->host_count && !found; i++) {
-        const mb_virtual_host *host = &hcm->routes->hosts[i];
-        for (uint32_t j = 0; j < host->route_count && !found; j++) {
-            found = host->routes[j].upgrade_count > 0;
-        }
-    }
-    return found;
-}
-
 void mb__config_hcm(mb_builder *builder, const mb_doc *doc, mb_hcm_config *out) {
     hcm_parts found = {0};
     mb_chain_source source = {0};
@@ -235,7 +224,6 @@ void mb__config_hcm(mb_builder *builder, const mb_doc *doc, mb_hcm_config *out) 
     mb__config_chain(builder, &found.http_filters, out, &source);
     out->routes = mb__config_routes(builder, &found.route_config, &source);
     out->upgrades = mb__config_upgrades(&found.upgrades, &out->upgrade_count);
-    out->codec.tunnels = has_upgrades(out);
     mb__config_access_logs(builder, &found.access_logs, &out->access_logs, &out->access_log_count);
     read_ranges(&found.internal_cidr_ranges, out);
 }

@@ -56,12 +56,18 @@ typedef struct mb_codec_stream {
     mb_headers *trailers; /* where it puts trailers; owner sets it */
     mb_buffer *body;      /* where it puts body pieces before `on_body`; owner sets it */
     bool head_request;    /* the request is HEAD, the response has no body; codec sets it */
-    bool connect_request; /* CONNECT, an extended one too (its `:protocol` is a pseudo-header): a
-                           * 2xx starts a tunnel; codec sets it. HTTP/1 refuses it */
-    bool http_10;         /* the peer's message came as HTTP/1.0; codec sets it */
+    /* CONNECT, an extended one too: codec sets it. It has no path, and a 2xx accepts it. On a
+     * server it does not end with its head, and neither does an upgrade: what follows is the
+     * tunnel's, which the owner lets in (`pause`) when it has accepted. */
+    bool connect_request;
+    bool http_10; /* the peer's message came as HTTP/1.0; codec sets it */
     /* Asks for another protocol than h2c; codec sets it. In the map it is a GET with `upgrade`,
      * whatever the wire has (HTTP/2: an extended CONNECT), and 101 accepts it. */
     bool upgrade_request;
+    /* Client: the request asks for a tunnel, by CONNECT or by `upgrade` in its head; owner sets it.
+     * Without it neither is sent. The end of its body is said by the end of the connection's
+     * sending side, which is the owner's to make (HTTP/1). */
+    bool tunnel;
     void *state;               /* a codec of many streams: its own part; NULL once it let go */
     const char *reset_details; /* why, for on_reset: Envoy's response code details, constant; of
                                 * many streams only, else NULL */
@@ -201,11 +207,7 @@ typedef struct mb_codec_options {
     uint32_t max_informational; /* 1xx before a final response; 16 */
     bool accept_http_10;        /* server: else 426 */
     bool enable_trailers;       /* HTTP/1: else trailers are read, checked and dropped */
-    /* Server: a request for an upgrade, and CONNECT, do not end with their head: what follows is
-     * the tunnel's, which the owner lets in (`pause`) when it has accepted. Else they end, and
-     * CONNECT is a fault. */
-    bool tunnels;
-    bool reject_underscores; /* names with '_': 400; headers_with_underscores_action */
+    bool reject_underscores;    /* names with '_': 400; headers_with_underscores_action */
     bool drop_underscores;
     mb_slice default_host; /* HTTP/1.0 without Host; empty: 400 */
     mb_h2_options h2;
@@ -221,5 +223,8 @@ mb_codec *mb_h2_server_new(const mb_allocator *allocator, const mb_codec_options
                            const mb_codec_events *events, void *owner);
 mb_codec *mb_h2_client_new(const mb_allocator *allocator, const mb_codec_options *options,
                            const mb_codec_events *events, void *owner);
+/* No HTTP at all: raw_client.c. */
+mb_codec *mb_raw_client_new(const mb_allocator *allocator, const mb_codec_events *events,
+                            void *owner);
 
 #endif

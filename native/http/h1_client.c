@@ -127,13 +127,20 @@ static int send_headers(mb_codec *codec, mb_codec_stream *stream, const mb_heade
         return MB_EPHASE;
     }
     head.connect = mb_slice_equal(method, MB_SLICE_LIT("CONNECT"));
-    head.upgrade = !end_stream && mb_headers_has(headers, MB_TOKEN_UPGRADE);
+    head.upgrade = stream->tunnel && !end_stream && mb_headers_has(headers, MB_TOKEN_UPGRADE);
+    if (head.connect && !stream->tunnel) {
+        return MB_EINVAL;
+    }
     if (head.connect || head.upgrade) {
         sending = MB_H1_SEND_UNTIL_CLOSE;
         head.no_length = true;
         h1->persistent = false;
-    } else if ((rc = mb__h1_frame_sending(h1, &head, false, end_stream, &sending)) != MB_OK) {
-        return rc;
+    } else {
+        /* A tunnel that a filter has taken the wish for away: nothing follows the head. */
+        rc = mb__h1_frame_sending(h1, &head, false, end_stream || stream->tunnel, &sending);
+        if (rc != MB_OK) {
+            return rc;
+        }
     }
     head.empty = head.empty && says_empty(method);
     rc = mb_h1_write_request(out, h1->lines.scan, &head);

@@ -103,6 +103,7 @@ void mb__h1_message_sent(mb_h1 *h1) {
     } else if (h1->is_server) {
         /* The rest of a request that is answered already must not be read as the next one. */
         h1->stream = NULL;
+        h1->paused = false;
         h1->persistent = false;
         h1->receiving = MB_H1_RECEIVE_DISCARD;
     }

@@ -30,7 +30,7 @@
     X(TARGET_FORM, 400, "http1.invalid_url", "request target does not fit the method")             \
     X(TARGET_AUTHORITY, 400, "http1.invalid_url", "malformed authority in the request target")     \
     X(TARGET_SCHEME, 400, "http1.invalid_scheme", "scheme of the target is not http or https")     \
-    X(CONNECT, 403, "upgrade_failed", "CONNECT is not supported")                                  \
+    X(CONNECT_BODY, 400, "http1.body_disallowed", "CONNECT with a body")                           \
     X(HOST_MISSING, 400, "missing_host_header", "no Host field")                                   \
     X(HOST_REPEATED, 400, "http1.codec_error", "more than one Host field")                         \
     X(HOST, 400, "invalid_host_header", "malformed Host field")                                    \

@@ -207,7 +207,8 @@ static bool is_tunnel(const parser *p) {
     const mb_h1_message *message = p->message;
 
     return message->connection_upgrade && message->has_upgrade && message->minor == 1 &&
-           (message->is_response ? message->status == 101 : p->options->tunnels);
+           (message->is_response ? message->status == 101
+                                 : message->method != MB_H1_CONNECT_METHOD);
 }
 
 /* The end of a head: takes out what Connection named, puts back what travels on. */

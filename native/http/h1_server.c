@@ -28,6 +28,28 @@ static void forget(mb_headers *headers) {
     mb_headers_init(headers, headers->arena);
 }
 
+/* A request for a tunnel has no body but that. One for an upgrade that brings a body is read as if
+ * it did not ask: RFC 9110 7.8 lets a server ignore it, and no byte can be taken for another. */
+static mb_h1_fault frame_tunnel(mb_h1 *h1, const mb_h1_message *message, mb_h1_framing *framing) {
+    mb_codec_stream *stream = h1->stream;
+
+    if (!stream->connect_request && !stream->upgrade_request) {
+        return MB_H1_FINE;
+    }
+    if (framing->body != MB_H1_BODY_NONE) {
+        if (stream->connect_request) { /* with Envoy's answers */
+            return message->coding_count != 0 ? MB_H1_CODING : MB_H1_CONNECT_BODY;
+        }
+        stream->upgrade_request = false;
+        mb_headers_remove_token(stream->headers, MB_TOKEN_UPGRADE);
+        return MB_H1_FINE;
+    }
+    mb_headers_remove_token(stream->headers, MB_TOKEN_CONTENT_LENGTH);
+    h1->tunnel = true;
+    framing->body = MB_H1_BODY_UNTIL_CLOSE;
+    return MB_H1_FINE;
+}
+
 static mb_h1_fault read_head(mb_h1 *h1, mb_buffer *in, mb_h1_framing *framing) {
     mb_codec_stream *stream = h1->stream;
     mb_h1_message message;
@@ -42,15 +64,13 @@ static mb_h1_fault read_head(mb_h1 *h1, mb_buffer *in, mb_h1_framing *framing) {
     stream->head_request = h1->head_request;
     stream->connect_request = message.method == MB_H1_CONNECT_METHOD;
     stream->http_10 = message.minor == 0 && h1->options.accept_http_10;
-    stream->upgrade_request =
-        message.minor == 1 && message.connection_upgrade && message.has_upgrade;
+    stream->upgrade_request = message.minor == 1 && message.connection_upgrade &&
+                              message.has_upgrade && !stream->connect_request;
     if (fault == MB_H1_FINE) {
         fault = mb_h1_frame_request(stream->headers, &message, framing);
     }
-    if (framing->body == MB_H1_BODY_NONE && h1->options.tunnels &&
-        (stream->connect_request || stream->upgrade_request)) {
-        h1->tunnel = true;
-        framing->body = MB_H1_BODY_UNTIL_CLOSE;
+    if (fault == MB_H1_FINE) {
+        fault = frame_tunnel(h1, &message, framing);
     }
     if (fault != MB_H1_FINE) {
         forget(stream->headers);
@@ -108,7 +128,8 @@ static int receive(mb_codec *codec, mb_buffer *in) {
     return mb__h1_receive(mb__h1(codec), in, on_head);
 }
 
-static int send_tunnel_head(mb_h1 *h1, mb_h1_head *head, uint32_t status, mb_buffer *out) {
+static int send_tunnel_head(mb_h1 *h1, mb_h1_head *head, uint32_t status, bool end_stream,
+                            mb_buffer *out) {
     int rc;
 
     h1->persistent = false;
@@ -117,7 +138,7 @@ static int send_tunnel_head(mb_h1 *h1, mb_h1_head *head, uint32_t status, mb_buf
     head->upgrade = status == 101;
     rc = mb_h1_write_response(out, head);
     if (rc == MB_OK) {
-        mb__h1_head_sent(h1, MB_H1_SEND_UNTIL_CLOSE, false);
+        mb__h1_head_sent(h1, MB_H1_SEND_UNTIL_CLOSE, end_stream);
     }
     return rc;
 }
@@ -133,8 +154,8 @@ static int send_headers(mb_codec *codec, mb_codec_stream *stream, const mb_heade
     if (stream == NULL || stream != h1->stream || h1->sending != MB_H1_SEND_HEAD) {
         return MB_EPHASE;
     }
-    if (mb__h1_accepts_tunnel(h1, status) && !end_stream) {
-        return send_tunnel_head(h1, &head, status, out);
+    if (mb__h1_accepts_tunnel(h1, status)) {
+        return send_tunnel_head(h1, &head, status, end_stream, out);
     }
     if (status < 200) {
         return MB_EINVAL;

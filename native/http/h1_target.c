@@ -98,7 +98,7 @@ mb_h1_fault mb_h1_parse_target(mb_slice target, const mb_codec_options *options,
         }
         authority = target;
         headers->pseudo[MB_PSEUDO_AUTHORITY] = target;
-        return options->tunnels ? check_host(options, message, &authority) : MB_H1_CONNECT;
+        return check_host(options, message, &authority);
     }
     if (memchr(target.ptr, '#', target.len) != NULL) {
         return MB_H1_TARGET;

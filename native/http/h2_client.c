@@ -74,12 +74,20 @@ static int submit_request(mb_h2 *h2, mb_h2_stream *s, size_t count) {
     return MB_OK;
 }
 
+/* The peer has said what it takes, and extended CONNECT is not among it: RFC 8441 3. Before its
+ * SETTINGS the first request of a connection is sent on trust, or each of them would cost a round
+ * trip; a peer that does not know it resets the stream. */
+static bool is_unwilling(const mb_h2 *h2) {
+    return h2->settled && nghttp2_session_get_remote_settings(
+                              h2->session, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 0;
+}
+
 static int send_headers(mb_codec *codec, mb_codec_stream *stream, const mb_headers *headers,
                         bool end_stream, mb_buffer *out) {
     mb_h2 *h2 = mb__h2(codec);
     mb_h2_stream *s = mb__h2_state(stream);
-    mb_slice upgrade =
-        end_stream ? (mb_slice){NULL, 0} : mb_headers_value(headers, MB_TOKEN_UPGRADE);
+    mb_slice upgrade = stream->tunnel && !end_stream ? mb_headers_value(headers, MB_TOKEN_UPGRADE)
+                                                     : (mb_slice){NULL, 0};
     mb_h2_pseudo pseudo[5];
     size_t pseudo_count;
     bool connect;
@@ -96,6 +104,9 @@ static int send_headers(mb_codec *codec, mb_codec_stream *stream, const mb_heade
         return MB_EINVAL;
     }
     connect = mb_slice_equal(pseudo[0].value, MB_SLICE_LIT("CONNECT"));
+    if ((connect && !stream->tunnel) || (upgrade.len != 0 && is_unwilling(h2))) {
+        return MB_EINVAL;
+    }
     rc = mb__h2_frame_sending(s, headers, false, end_stream);
     if (rc != MB_OK) {
         return rc;

@@ -135,6 +135,7 @@ struct mb_h2 {
     bool preface_due; /* client: what is written first is no frame */
     bool in_block;    /* a header block of ours is written in part */
     bool failed;      /* after on_error */
+    bool settled;     /* the peer's SETTINGS have come */
     bool goaway_out;  /* the library has written its last GOAWAY */
     bool peer_closed; /* receive_end */
     bool peer_goaway;

@@ -364,6 +364,8 @@ void mb__http_conn_read_on(mb_http_conn *hc) {
     }
     if (hc->base.conn->in.length > 0) {
         mb_conn_read_again(hc->base.conn);
+    } else if (hc->read_ended) { /* a tunnel's end that waited */
+        mb_loop_defer(hc->base.ingress->worker->loop, MB_PHASE_READ, &hc->receive_task);
     }
 }
 
@@ -398,6 +400,12 @@ static void end_input(mb_http_conn *hc) {
     free_dying(hc);
 }
 
+/* The end of the input is a tunnel's, which no response has accepted yet. */
+static bool end_waits(const mb_http_conn *hc) {
+    const mb_list_node *node = mb_list_front(&hc->streams);
+    return node != NULL && MB_LIST_ENTRY(node, mb_stream, owner_node)->tunnel_waits;
+}
+
 /* Between two requests, and the next one may begin. */
 static bool may_begin(const mb_http_conn *hc) {
     return hc->stream_count == 0 && !hc->above_high && !hc->closing &&
@@ -406,7 +414,7 @@ static bool may_begin(const mb_http_conn *hc) {
 
 static void on_data(void *owner, mb_conn *conn) {
     mb_http_conn *hc = owner;
-    int rc = MB_EAGAIN;
+    int rc = conn->in.length > 0 ? MB_EAGAIN : MB_OK;
     bool begin = hc->stream_count > 0 || !hc->above_high;
     hc->in_codec = true;
     while (rc == MB_EAGAIN && begin && conn->in.length > 0) {
@@ -422,7 +430,7 @@ static void on_data(void *owner, mb_conn *conn) {
                !hc->read_blocked) {
         hc->read_blocked = true;
         mb_conn_read_disable(conn);
-    } else if (rc == MB_OK && hc->read_ended) {
+    } else if (rc == MB_OK && hc->read_ended && !end_waits(hc)) {
         end_input(hc);
     }
     mb__http_conn_go_on(hc);
@@ -441,14 +449,18 @@ static void on_data_of_many(void *owner, mb_conn *conn) {
 
 static void receive_held(mb_task *task) {
     mb_http_conn *hc = MB_LIST_ENTRY(task, mb_http_conn, receive_task);
-    on_data_of_many(hc, hc->base.conn);
+    if (has_many_streams(hc)) {
+        on_data_of_many(hc, hc->base.conn);
+    } else if (!hc->closing) {
+        on_data(hc, hc->base.conn);
+    }
 }
 
 static void on_read_end(void *owner, mb_conn *conn) {
     mb_http_conn *hc = owner;
     (void)conn;
     hc->read_ended = true;
-    if (!hc->input_waits) {
+    if (!hc->input_waits && (has_many_streams(hc) || !end_waits(hc))) {
         end_input(hc);
     } /* else on_data does, once the present stream is over */
     mb__http_conn_go_on(hc);

@@ -24,7 +24,7 @@ typedef struct mb_http_conn {
     uint32_t stream_count;
     uint32_t requests;       /* streams begun on this connection */
     mb_task reset_task;      /* mb__http_conn_break */
-    mb_task receive_task;    /* what the codec held back for a stream that was paused */
+    mb_task receive_task;    /* what the codec held back for a stream that was paused, and an end */
     mb_timer idle_timer;     /* no stream */
     mb_timer head_timer;     /* request_headers_timeout */
     mb_timer duration_timer; /* max_connection_duration */
@@ -107,6 +107,8 @@ void mb__http_on_drain_timeout(mb_timer *timer);
 int mb__http_upgrade_request(mb_http_conn *hc, mb_stream *stream, const mb_hcm_config *config);
 /* Before the response's head leaves: what accepts a tunnel is made complete. MB_OK, MB_ENOMEM. */
 int mb__http_upgrade_response(mb_stream *stream);
+/* True while the tunnel is there. */
+bool mb__http_upgrade_is_open(const mb_stream *stream);
 /* It has left: the tunnel begins. */
 void mb__http_upgrade_sent(mb_http_conn *hc, mb_stream *stream);
 

@@ -246,7 +246,8 @@ static void send_reset(mb_stream *stream) {
     hc->draining = true;
     if (!hc->closing) {
         /* A body that only the close would end must not look complete: reset the connection. */
-        bool looks_complete = stream->codec.http_10 || !stream->response_started;
+        bool tunnel = mb__http_upgrade_is_open(stream);
+        bool looks_complete = stream->codec.http_10 || !stream->response_started || tunnel;
         mb__http_conn_break(hc, looks_complete);
     }
 }

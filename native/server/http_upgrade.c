@@ -34,15 +34,13 @@ static mb_slice kind_of(const mb_stream *stream) {
     return stream->codec.connect_request ? MB_SLICE_LIT("CONNECT") : (mb_slice){NULL, 0};
 }
 
+/* Also when there is no route: that has an answer of its own. */
 static bool is_allowed(mb_stream *stream, const mb_hcm_config *config, mb_slice kind) {
     const mb_route *route = mb_stream_route(stream)->route;
-    const mb_upgrade *found = NULL;
-    if (kind.len == 0) {
-        return false; /* the codec was not to let it through */
+    if (route == NULL) {
+        return true;
     }
-    if (route != NULL) {
-        found = mb_upgrade_find(route->upgrades, route->upgrade_count, kind);
-    }
+    const mb_upgrade *found = mb_upgrade_find(route->upgrades, route->upgrade_count, kind);
     if (found == NULL) {
         found = mb_upgrade_find(config->upgrades, config->upgrade_count, kind);
     }
@@ -123,6 +121,11 @@ int mb__http_upgrade_response(mb_stream *stream) {
         rc = mb_headers_set_token(response, MB_TOKEN_UPGRADE, kind);
     }
     return rc;
+}
+
+bool mb__http_upgrade_is_open(const mb_stream *stream) {
+    return (stream->codec.upgrade_request || stream->codec.connect_request) &&
+           accepts(stream, stream->info.response_code);
 }
 
 void mb__http_upgrade_sent(mb_http_conn *hc, mb_stream *stream) {

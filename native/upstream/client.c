@@ -60,12 +60,12 @@ void mb_client_close(mb_client *client, bool remote) {
     if (client->multiplexed) {
         active = client->cut;
         mb_h2_keepalive_stop(&client->keepalive);
-        mb_loop_cancel(&client->work_task);
         mb__cluster_h2_changed(mb__client_cluster(client));
     }
     if (client->state == MB_CLIENT_CONNECTING) {
         client->pool->connecting_count--;
     }
+    mb_loop_cancel(&client->work_task);
     client->state = MB_CLIENT_CLOSED;
     mb_list_remove(&client->node);
     mb__upstream_count_closed(client->host, client->created_us, remote, active);
@@ -201,26 +201,47 @@ void mb__client_settle(mb_client *client) {
 
 /* -- beginning -------------------------------------------------------------------------------- */
 
-int mb__client_use_codec(mb_client *client, bool h2) {
+static mb_codec *make_codec(mb_client *client, mb_upstream_protocol protocol) {
     mb_cluster *cluster = mb__client_cluster(client);
     const mb_allocator *allocator = cluster->worker->allocator;
     const mb_codec_options *options = &cluster->settings.codec;
+    const mb_codec_events *events = &mb__client_codec_events;
 
-    client->codec = h2 ? mb_h2_client_new(allocator, options, &mb__client_codec_events, client)
-                       : mb_h1_client_new(allocator, options, &mb__client_codec_events, client);
+    switch (protocol) {
+    case MB_UPSTREAM_HTTP2:
+        return mb_h2_client_new(allocator, options, events, client);
+    case MB_UPSTREAM_RAW:
+        return mb_raw_client_new(allocator, events, client);
+    default:
+        return mb_h1_client_new(allocator, options, events, client);
+    }
+}
+
+int mb__client_use_codec(mb_client *client, mb_upstream_protocol protocol) {
+    const mb_cluster_stats *stats = &mb__client_cluster(client)->stats;
+
+    client->codec = make_codec(client, protocol);
     if (client->codec == NULL) {
         return MB_ENOMEM;
     }
     client->multiplexed = client->codec->vtable->multiplexed;
-    mb_metric_inc(client->multiplexed ? cluster->stats.upstream_cx_http2_total
-                                      : cluster->stats.upstream_cx_http1_total);
+    if (protocol == MB_UPSTREAM_RAW) {
+        client->raw = true;
+    } else {
+        mb_metric_inc(client->multiplexed ? stats->upstream_cx_http2_total
+                                          : stats->upstream_cx_http1_total);
+    }
     return MB_OK;
 }
 
 static void run_work(mb_task *task) {
     mb_client *client = MB_LIST_ENTRY(task, mb_client, work_task);
 
-    mb__client_run_many(client, client->end_owed);
+    if (client->multiplexed) {
+        mb__client_run_many(client, client->end_owed);
+    } else {
+        mb__client_run_one(client, client->end_owed);
+    }
 }
 
 static void on_dead(mb_h2_keepalive *keepalive) {
@@ -273,6 +294,7 @@ static const mb_slice alpn_of[] = {
     [MB_UPSTREAM_HTTP1] = MB_SLICE_LIT("\x08http/1.1"),
     [MB_UPSTREAM_HTTP2] = MB_SLICE_LIT("\x02h2"),
     [MB_UPSTREAM_AUTO] = MB_SLICE_LIT("\x02h2\x08http/1.1"),
+    [MB_UPSTREAM_RAW] = {NULL, 0},
 };
 
 mb_client *mb_client_new(mb_pool *pool) {
@@ -283,7 +305,7 @@ mb_client *mb_client_new(mb_pool *pool) {
         return NULL;
     }
     if (pool->protocol != MB_UPSTREAM_AUTO) {
-        rc = mb__client_use_codec(client, pool->protocol == MB_UPSTREAM_HTTP2);
+        rc = mb__client_use_codec(client, pool->protocol);
     }
     if (rc == MB_OK) {
         const mb_upstream_way way = {.alpn = alpn_of[pool->protocol],

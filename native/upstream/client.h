@@ -47,6 +47,7 @@ struct mb_client {
     uint32_t running_count;
     mb_client_state state;
     bool multiplexed; /* the codec carries many streams */
+    bool raw;         /* the codec knows no HTTP: the end of a tunnel */
     bool in_codec;    /* the codec is on the stack */
     bool complete;    /* HTTP/1: the last request and its response both ended */
     bool broken;      /* the codec takes nothing more */
@@ -57,7 +58,7 @@ struct mb_client {
     bool end_owed; /* the upstream ended, but what it sent is not delivered yet */
     bool cut;      /* requests ran when the connection ended */
     mb_task free_task;
-    mb_task work_task; /* many streams: what could not be done within another call */
+    mb_task work_task; /* what could not be done within another call */
     uint64_t created_us, idle_since_us;
     uint64_t read_us;                       /* many streams: when bytes came last */
     uint64_t served;                        /* requests begun */

@@ -185,7 +185,7 @@ void mb__client_run_many(mb_client *client, bool ended) {
     mb__client_settle(client);
 }
 
-static void run_one(mb_client *client, bool ended) {
+void mb__client_run_one(mb_client *client, bool ended) {
     client->in_codec = true;
     (void)client->codec->vtable->receive(client->codec, &client->conn->in);
     if (ended && client->running_count > 0) {
@@ -235,7 +235,9 @@ static void on_connected(void *owner, mb_conn *conn) {
     mb_client *client = owner;
     mb_pool *pool = client->pool;
 
-    if (client->codec == NULL && mb__client_use_codec(client, has_agreed_on_h2(conn)) != MB_OK) {
+    if (client->codec == NULL &&
+        mb__client_use_codec(client, has_agreed_on_h2(conn) ? MB_UPSTREAM_HTTP2
+                                                            : MB_UPSTREAM_HTTP1) != MB_OK) {
         mb_client_close(client, false);
         mb__pool_connect_failed(pool, MB_UPSTREAM_CONNECT_LOCAL, (mb_slice){"", 0});
         return;
@@ -260,10 +262,11 @@ static void on_data(void *owner, mb_conn *conn) {
         client->heard = true;
         client->read_us = mb__client_now_us(client);
         mb__client_run_many(client, client->end_owed);
-    } else if (client->running_count > 0 && mb_upstream_unsent(client->only.request)) {
+    } else if (!client->raw && client->running_count > 0 &&
+               mb_upstream_unsent(client->only.request)) {
         refuse_unasked(client);
     } else {
-        run_one(client, client->end_owed);
+        mb__client_run_one(client, client->end_owed);
     }
 }
 
@@ -276,7 +279,7 @@ static void on_read_end(void *owner, mb_conn *conn) {
     } else if (client->multiplexed) {
         mb__client_run_many(client, true);
     } else {
-        run_one(client, true);
+        mb__client_run_one(client, true);
     }
 }
 

@@ -21,7 +21,7 @@ static inline uint64_t mb__client_now_us(const mb_client *client) {
 /* -- client.c --------------------------------------------------------------------------------- */
 
 /* Makes the codec. MB_OK or MB_ENOMEM. */
-int mb__client_use_codec(mb_client *client, bool h2);
+int mb__client_use_codec(mb_client *client, mb_upstream_protocol protocol);
 /* Connected: the work of a codec of many streams begins. */
 void mb__client_open_many(mb_client *client);
 /* Moves it to the list of what it carries. */
@@ -52,5 +52,7 @@ void mb__client_leave(mb_client *client, mb_client_stream *stream);
 
 /* Lets a codec of many streams take what came and send what waits. */
 void mb__client_run_many(mb_client *client, bool ended);
+/* Lets a codec of one stream take what came. */
+void mb__client_run_one(mb_client *client, bool ended);
 
 #endif

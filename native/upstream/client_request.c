@@ -102,7 +102,9 @@ static void fail_cut(mb_client *client, mb_client_stream *stream) {
     bool received = client->multiplexed ? stream->answered
                                         : client->conn->bytes_read > stream->request->received_base;
 
-    if (received && !client->multiplexed) {
+    bool in_tunnel = stream->codec.tunnel && stream->answered;
+
+    if (received && !client->multiplexed && !in_tunnel) {
         mb_metric_inc(stats->upstream_cx_protocol_error);
         mb__client_fail(client, stream, MB_UPSTREAM_PROTOCOL);
     } else {
@@ -167,7 +169,8 @@ int mb_client_begin(mb_client *client, mb_upstream_request *request) {
                                       .head = request->head,
                                       .trailers = request->trailers,
                                       .body = &stream->body,
-                                      .head_request = request->head_request};
+                                      .head_request = request->head_request,
+                                      .tunnel = request->tunnel};
     if (client->multiplexed) {
         mb_h2_keepalive_wake(&client->keepalive, client->read_us);
     }
@@ -221,41 +224,56 @@ void mb_client_start(mb_client *client, mb_upstream_request *request) {
 
 /* -- sending ---------------------------------------------------------------------------------- */
 
+/* The end of a tunnel's body, where nothing else says it, is our FIN behind it: the other direction
+ * goes on. */
+static void sent(mb_client *client, const mb_client_stream *stream, int rc) {
+    if (rc < 0) {
+        return;
+    }
+    if (!client->multiplexed && stream->codec.local_ended &&
+        (stream->codec.connect_request || stream->codec.upgrade_request)) {
+        mb_conn_end_write(client->conn);
+    } else {
+        mb_conn_flush_later(client->conn);
+    }
+}
+
 int mb_upstream_send_headers(mb_upstream_request *request, const mb_headers *headers,
                              bool end_stream) {
     mb_client *client = request->client;
-    int rc = client->codec->vtable->send_headers(client->codec, &request->stream->codec, headers,
-                                                 end_stream, &client->conn->out);
+    mb_client_stream *stream = request->stream;
+    int rc = client->codec->vtable->send_headers(client->codec, &stream->codec, headers, end_stream,
+                                                 &client->conn->out);
 
-    if (rc >= 0) {
-        mb_conn_flush_later(client->conn);
+    sent(client, stream, rc);
+    if (rc >= 0 && client->raw) { /* it has its answer already */
+        mb_loop_defer(mb__client_cluster(client)->worker->loop, MB_PHASE_NOTIFY,
+                      &client->work_task);
     }
     return rc;
 }
 
 int mb_upstream_send_body(mb_upstream_request *request, mb_buffer *data, bool end_stream) {
     mb_client *client = request->client;
+    mb_client_stream *stream = request->stream;
     size_t length = data->length;
     int rc;
 
     request->bytes_sent += client->multiplexed ? length : 0;
     /* The owner may be told of back-pressure in here, and give the request up. */
-    rc = client->codec->vtable->send_body(client->codec, &request->stream->codec, data, end_stream,
+    rc = client->codec->vtable->send_body(client->codec, &stream->codec, data, end_stream,
                                           &client->conn->out);
-    if (rc >= 0) {
-        mb_conn_flush_later(client->conn);
-    }
+    sent(client, stream, rc);
     return rc;
 }
 
 int mb_upstream_send_trailers(mb_upstream_request *request, const mb_headers *trailers) {
     mb_client *client = request->client;
-    int rc = client->codec->vtable->send_trailers(client->codec, &request->stream->codec, trailers,
+    mb_client_stream *stream = request->stream;
+    int rc = client->codec->vtable->send_trailers(client->codec, &stream->codec, trailers,
                                                   &client->conn->out);
 
-    if (rc >= 0) {
-        mb_conn_flush_later(client->conn);
-    }
+    sent(client, stream, rc);
     return rc;
 }
 

@@ -61,8 +61,9 @@ typedef struct mb_tcp_keepalive {
 typedef enum mb_upstream_protocol {
     MB_UPSTREAM_HTTP1 = 0,
     MB_UPSTREAM_HTTP2,
-    MB_UPSTREAM_AUTO,      /* what TLS agrees on (ALPN) */
-    MB_UPSTREAM_DOWNSTREAM /* the protocol of the request's own connection */
+    MB_UPSTREAM_AUTO,       /* what TLS agrees on (ALPN) */
+    MB_UPSTREAM_DOWNSTREAM, /* the protocol of the request's own connection */
+    MB_UPSTREAM_RAW         /* none: tunnels that end here. Not configured, a pool has it */
 } mb_upstream_protocol;
 
 typedef struct mb_cluster_settings {

@@ -74,7 +74,8 @@ struct mb_upstream_request {
     mb_headers *headers, *trailers;
     mb_buffer *head; /* keeps the bytes of the head */
     bool head_request;
-    bool fresh; /* not on a pooled connection */
+    bool tunnel; /* CONNECT or an upgrade: see mb_codec_stream */
+    bool fresh;  /* not on a pooled connection */
     /* The pool's; to be read by the owner. */
     mb_request_state state;
     mb_upstream_host *host; /* one reference while it waits or runs; valid in the last callback */

@@ -103,13 +103,15 @@ static void decide_timeout(mb_router_state *state, mb_headers *headers) {
     remove_present(headers, MB_TOKEN_X_ENVOY_UPSTREAM_ALT_STAT_NAME);
 }
 
-/* The request is complete: the upstream's time begins to count. */
+/* The request is complete: the upstream's time begins to count. The end of a tunnel's one direction
+ * says nothing of how long the other one may last. */
 static void mark_complete(mb_router_state *state) {
     mb_loop *loop = state->stream->worker->loop;
+    bool in_tunnel = state->response_started && mb__router_is_tunnel(state->stream);
 
     state->ended = true;
     state->complete_us = mb_loop_now_us(loop);
-    if (state->timeout_us > 0) {
+    if (state->timeout_us > 0 && !in_tunnel) {
         mb_loop_arm(loop, &state->timeout, state->timeout_us);
     }
 }
@@ -155,6 +157,19 @@ static int finalize(mb_router_state *state) {
     return mb_route_finalize_request(state->route, state->weighted, envoy_headers, stream);
 }
 
+/* CONNECT ends here: what is in the tunnel goes to the cluster as TCP (Envoy's connect_config). */
+static bool terminates(const mb_router_state *state) {
+    const mb_codec_stream *codec = &state->stream->codec;
+    const mb_route *route = state->route;
+    const mb_upgrade *found;
+
+    if (!codec->connect_request || codec->upgrade_request) {
+        return false;
+    }
+    found = mb_upgrade_find(route->upgrades, route->upgrade_count, MB_SLICE_LIT("CONNECT"));
+    return found != NULL && found->terminate;
+}
+
 /* Connections of what kind the request may have. NULL: out of memory. */
 static mb_pool *pool_of(const mb_router_state *state, mb_upstream_host *host) {
     mb_cluster *cluster = state->cluster;
@@ -162,7 +177,9 @@ static mb_pool *pool_of(const mb_router_state *state, mb_upstream_host *host) {
     mb_upstream_protocol protocol = cluster->settings.protocol;
     char header[MB_HOST_PROXY_BYTES];
 
-    if (protocol != MB_UPSTREAM_DOWNSTREAM && cluster->settings.proxy_version == 0) {
+    if (terminates(state)) {
+        protocol = MB_UPSTREAM_RAW;
+    } else if (protocol != MB_UPSTREAM_DOWNSTREAM && cluster->settings.proxy_version == 0) {
         return &host->pool;
     }
     if (protocol == MB_UPSTREAM_DOWNSTREAM) {
@@ -192,6 +209,7 @@ void mb__router_attempt(mb_router_state *state) {
                                            .trailers = &stream->trailers[MB_RESPONSE],
                                            .head = &stream->head_bytes[MB_RESPONSE],
                                            .head_request = stream->head_request,
+                                           .tunnel = mb__router_is_tunnel(stream),
                                            .fresh = fresh};
     pool = pool_of(state, host);
     if (pool == NULL) {

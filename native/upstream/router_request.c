@@ -61,7 +61,8 @@ static void remember(mb_router_state *state, const mb_buffer *data) {
     const mb_upstream_request *request = &state->request;
     bool race = request->reused && !state->retried;
 
-    if (state->replay_lost || data->length == 0 || !(race || request->multiplexed)) {
+    if (state->replay_lost || state->response_started || data->length == 0 ||
+        !(race || request->multiplexed)) {
         return;
     }
     if ((!request->multiplexed && !mb_upstream_unsent(request)) ||
@@ -97,7 +98,8 @@ bool mb__router_may_retry(const mb_router_state *state, mb_upstream_failure why)
     if (!request->sent) {
         return !state->replay_lost;
     }
-    return state->ended && !state->has_body && !state->trailers &&
+    /* Of a tunnel nothing has left but the head. */
+    return (state->ended || request->tunnel) && !state->has_body && !state->trailers &&
            may_be_repeated(
                mb_headers_pseudo(&state->stream->headers[MB_REQUEST], MB_PSEUDO_METHOD));
 }

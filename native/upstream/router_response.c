@@ -7,6 +7,7 @@
  */
 #include "upstream/router_state.h"
 
+#include "base/slice.h"
 #include "http/message.h"
 
 static void finish(mb_router_state *state) {
@@ -37,12 +38,36 @@ static int decorate(mb_router_state *state) {
     return mb_route_finalize_response(state->route, state->weighted, stream);
 }
 
+/* The upstream took up another protocol than it was asked for: RFC 9110 7.8. One that names none is
+ * forgiven. */
+static bool switches_wrongly(const mb_stream *stream) {
+    const mb_headers *response = &stream->headers[MB_RESPONSE];
+    mb_slice rest = mb_headers_value(&stream->headers[MB_REQUEST], MB_TOKEN_UPGRADE);
+    mb_slice chosen = mb_headers_value(response, MB_TOKEN_UPGRADE), asked;
+
+    if (chosen.len == 0 || mb_http_status(response) != 101) {
+        return false;
+    }
+    while (mb_slice_next_element(&rest, &asked)) {
+        if (mb_slice_equal_nocase(asked, chosen)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void on_headers(mb_upstream_request *request, bool end_stream) {
     mb_router_state *state = (mb_router_state *)request;
     mb_stream *stream = state->stream;
     mb_cluster_stats *stats = &state->cluster->stats;
 
     mb_stream_enter(stream);
+    if (switches_wrongly(stream)) {
+        mb_metric_inc(stats->upstream_cx_protocol_error);
+        mb__router_reply_failure(state, MB_UPSTREAM_PROTOCOL, (mb_slice){"", 0});
+        mb_stream_leave(stream);
+        return;
+    }
     state->response_started = true;
     mb_buffer_clear(&state->replay);
     stream->info.upstream_headers_us = mb_loop_now_us(stream->worker->loop);

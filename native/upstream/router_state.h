@@ -45,6 +45,11 @@ static inline mb_router_state *mb__router_state(const mb_stream *stream) {
     return stream->terminal_state;
 }
 
+/* The request asks for a tunnel (an upgrade, CONNECT). */
+static inline bool mb__router_is_tunnel(const mb_stream *stream) {
+    return stream->codec.upgrade_request || stream->codec.connect_request;
+}
+
 /* router.c. Picks a host and asks its pool. */
 void mb__router_attempt(mb_router_state *state);
 /* Ends the router's part: timer, buffers, circuit breaker. Cancels what still runs. */

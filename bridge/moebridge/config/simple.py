@@ -13,8 +13,10 @@ from typing import TypedDict, Unpack
 from moebridge.config.access_log_format import DEFAULT_FORMAT, parse_format
 from moebridge.config.cluster_model import Cluster, Endpoint
 from moebridge.config.faults import ROOT, Faults, describe, nearest, quoted
+from moebridge.config.http2_model import Http2Options
 from moebridge.config.lower_address import is_host_name, is_ip
 from moebridge.config.lower_hcm import REQUEST_HEADERS_TIMEOUT_MS, REQUEST_TIMEOUT_MS
+from moebridge.config.lower_http2 import SERVER_STREAMS
 from moebridge.config.lower_listener import MAX_CONNECTIONS
 from moebridge.config.model import (
     AccessLog,
@@ -34,6 +36,7 @@ from moebridge.config.route_model import (
     Route,
     RouteConfig,
     RouteMatch,
+    Upgrade,
     VirtualHost,
 )
 from moebridge.errors import ConfigError
@@ -46,6 +49,7 @@ CLUSTER_NAME = "upstream"
 
 _EDGE_BUFFER_BYTES = 32 * 1024
 _EDGE_ROUTE_IDLE_MS = 15_000
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(/[!#$%&'*+.^_`|~0-9A-Za-z-]+)?\Z")  # RFC 9110 7.8
 _ADDRESS = re.compile(r"(?:\[([^\]]*)\]|([^:\[\]]*)):([0-9]{1,5})\Z")
 
 
@@ -74,6 +78,8 @@ class SimpleOptions(TypedDict, total=False):
     use_remote_address: bool
     #: "stdout", "stderr" or a file; Envoy's default format. Default: none.
     access_log: str
+    #: Kinds of upgrade that are let through, such as "websocket". Default: none.
+    upgrades: Sequence[str]
     #: "http" or "tcp". Default: "tcp" when all filters are network filters and there are some.
     protocol: str
 
@@ -156,6 +162,10 @@ def build_simple(
             request_headers_ms=seconds["request_headers_timeout_s"],
             idle_ms=seconds["connection_idle_timeout_s"],
         ),
+        http2=Http2Options(
+            max_concurrent_streams=SERVER_STREAMS, allow_connect=bool(options.get("upgrades"))
+        ),
+        upgrades=_upgrades(faults, options.get("upgrades", ())),
         server_name=_server_name(faults, options.get("server_name", "moebridge")),
         use_remote_address=_flag(faults, options.get("use_remote_address", True)),
         headers_with_underscores_action="reject_request",
@@ -287,6 +297,16 @@ def _server_name(faults: Faults, value: object) -> str:
         faults.add((ROOT, "server_name"), f"expected printable ASCII, got {describe(value)}")
         return ""
     return value
+
+
+def _upgrades(faults: Faults, value: object) -> list[Upgrade]:
+    given = [value] if isinstance(value, str) else value
+    if not isinstance(given, Sequence) or not all(
+        isinstance(kind, str) and _TOKEN.match(kind) for kind in given
+    ):
+        faults.add((ROOT, "upgrades"), f"expected names of protocols, got {describe(value)}")
+        return []
+    return [Upgrade(type=kind) for kind in given]
 
 
 def _flag(faults: Faults, value: object) -> bool:

@@ -328,17 +328,6 @@ MB_TEST(a_client_that_closes_its_half_still_gets_the_answer) {
     close_all();
 }
 
-MB_TEST(upgrades_are_told_but_not_those_to_h2c) {
-    open_server("GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
-    MB_CHECK(r.stream.upgrade_request);
-    close_all();
-    open_server("GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: "
-                "h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n");
-    MB_CHECK(!r.stream.upgrade_request);
-    MB_CHECK_EQ_LIT(h1_record_text(&r), "GET h / end\n");
-    close_all();
-}
-
 /* -- requests ------------------------------------------------------------------------------- */
 
 typedef struct request {

@@ -257,11 +257,12 @@ MB_TEST(extended_connect_waits_for_the_peers_word) {
 
         MB_CHECK_EQ_INT(rig->codec->vtable->begin(rig->codec, &stream), MB_OK);
         mb_headers_init(&request, &flow->arena);
-        request.pseudo[MB_PSEUDO_METHOD] = MB_SLICE_LIT("CONNECT");
+        stream.tunnel = true;
+        request.pseudo[MB_PSEUDO_METHOD] = MB_SLICE_LIT("GET");
         request.pseudo[MB_PSEUDO_PATH] = MB_SLICE_LIT("/chat");
         request.pseudo[MB_PSEUDO_SCHEME] = MB_SLICE_LIT("http");
         request.pseudo[MB_PSEUDO_AUTHORITY] = MB_SLICE_LIT("a");
-        request.pseudo[MB_PSEUDO_PROTOCOL] = MB_SLICE_LIT("websocket");
+        mb_headers_set_token(&request, MB_TOKEN_UPGRADE, MB_SLICE_LIT("websocket"));
         rc = rig->codec->vtable->send_headers(rig->codec, &stream, &request, false, &rig->out);
         MB_CHECK_EQ_INT(rc, i == 0 ? MB_EINVAL : MB_OK);
         MB_CHECK_EQ_INT(i == 1 && stream.connect_request, i == 1);

@@ -221,16 +221,16 @@ MB_TEST(websockets_over_http2_are_a_tunnel) {
     MB_CHECK_EQ_INT(h2_flow_send(flow, MB_SLICE_LIT("x"), true), MB_EPHASE);
     rc = p.client->codec->vtable->begin(p.client->codec, &flow->stream);
     MB_CHECK_EQ_INT(rc, MB_OK);
-    flow->message.pseudo[MB_PSEUDO_METHOD] = MB_SLICE_LIT("CONNECT");
-    flow->message.pseudo[MB_PSEUDO_PROTOCOL] = MB_SLICE_LIT("websocket");
+    flow->stream.tunnel = true;
+    mb_headers_set_token(&flow->message, MB_TOKEN_UPGRADE, MB_SLICE_LIT("websocket"));
     MB_CHECK_EQ_INT(p.client->codec->vtable->send_headers(p.client->codec, &flow->stream,
                                                           &flow->message, false, &p.client->out),
                     MB_OK);
     h2_rig_link(p.client, p.server, 0);
     there = h2_rig_flow(p.server, 3);
-    MB_CHECK(there->stream.connect_request);
-    MB_CHECK_EQ_LIT(there->headers.pseudo[MB_PSEUDO_PROTOCOL], "websocket");
-    MB_CHECK_EQ_INT(h2_rig_respond(there, 200, false), MB_OK);
+    MB_CHECK(there->stream.connect_request && there->stream.upgrade_request);
+    MB_CHECK_EQ_LIT(mb_headers_value(&there->headers, MB_TOKEN_UPGRADE), "websocket");
+    MB_CHECK_EQ_INT(h2_rig_respond(there, 101, false), MB_OK); /* 200 on the wire, 101 again */
     MB_CHECK_EQ_INT(h2_flow_send(there, MB_SLICE_LIT("hello"), false), MB_OK);
     MB_CHECK_EQ_INT(h2_flow_send(flow, MB_SLICE_LIT("there"), true), MB_OK);
     h2_rig_link(p.client, p.server, 0);

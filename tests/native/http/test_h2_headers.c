@@ -63,7 +63,7 @@ MB_TEST(good_heads_are_accepted) {
            "1 GET a / https|expect=100-continue end\n");
     expect(":method: CONNECT\n:authority: a:443\n", "1 CONNECT a:443 end\n");
     expect(":method: CONNECT\n:scheme: https\n:path: /chat\n:authority: a\n:protocol: websocket\n",
-           "1 CONNECT a /chat https websocket end\n");
+           "1 GET a /chat https|upgrade=websocket end\n");
 }
 
 MB_TEST(malformed_heads_reset_their_stream) {

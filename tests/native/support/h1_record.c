@@ -105,6 +105,7 @@ static void fresh_stream(h1_record *r) {
     mb_headers_init(&r->headers, &r->arena);
     mb_headers_init(&r->trailers, &r->arena);
     memset(&r->stream, 0x5a, sizeof r->stream);
+    r->stream.tunnel = r->tunnel;
     r->stream.headers = &r->headers;
     r->stream.trailers = &r->trailers;
     r->stream.body = &r->body;

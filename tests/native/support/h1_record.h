@@ -29,6 +29,7 @@ typedef struct h1_record {
     bool by_hand;       /* no answers, no next requests */
     bool answer_inside; /* answers in the last event, not after receive */
     bool refuse_begin;
+    bool tunnel;     /* what a client's streams ask for */
     mb_slice method; /* of the requests that a client sends; "GET" */
     mb_buffer in, out, head, body, spoiler;
     mb_headers request, headers, trailers, answer;

@@ -106,6 +106,7 @@ static h2_flow *fresh_flow(h2_rig *rig) {
         }
         memset(flow, 0, sizeof *flow);
         memset(&flow->stream, 0x5a, sizeof flow->stream);
+        flow->stream.tunnel = false;
         flow->begun = true;
         flow->rig = rig;
         flow->pausing = rig->pause_all;
