@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from typing import Any
@@ -45,6 +46,15 @@ def allow(*kinds: str, **fields: Any) -> dict[str, Any]:
 def run(coroutine: Coroutine[Any, Any, None]) -> None:
     """Runs a test's coroutine, bounded."""
     asyncio.run(asyncio.wait_for(coroutine, END_S))
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Waits for something that comes for certain."""
+    for _ in range(4000):
+        if condition():
+            return
+        threading.Event().wait(0.005)
+    raise AssertionError("it did not come")
 
 
 async def echo_messages(connection: ServerConnection) -> None:

@@ -6,6 +6,7 @@ one that edits frames, and with hooks that wait."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 from tests.e2e.support.command import Command
 from tests.e2e.support.envoy_config import http_config
-from tests.e2e.upgrade.conftest import allow, echo_messages, run, websocket_server
+from tests.e2e.upgrade.conftest import allow, echo_messages, run, until, websocket_server
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
@@ -193,21 +194,23 @@ def test_hooks_of_whole_messages_are_not_for_tunnels() -> None:
 
 def test_the_closing_handshake_ends_both_sides() -> None:
     codes: list[int | None] = []
+    ended = asyncio.Event()
 
     async def handler(connection: ServerConnection) -> None:
         with pytest.raises(ConnectionClosed):
             await echo_messages(connection)
         codes.append(connection.close_code)
+        ended.set()
 
     async def main() -> None:
         async with websocket_server(handler) as upstream, make_proxy(upstream) as proxy:
             async with connect(f"ws://{proxy.addresses['main']}/") as socket:
                 await socket.close(4001, "enough")
             assert socket.close_code == 4001
-            while not codes:
-                await asyncio.sleep(0.01)
-            while proxy.stats()["cluster.upstream.upstream_cx_active"]:
-                await asyncio.sleep(0.01)
+            await ended.wait()
+            await asyncio.to_thread(
+                until, lambda: proxy.stats()["cluster.upstream.upstream_cx_active"] == 0
+            )
 
     run(main())
     assert codes == [4001]
@@ -280,10 +283,8 @@ def test_client_gone_while_a_hook_waits(response: bool) -> None:
     gone = asyncio.Event()
 
     async def handler(connection: ServerConnection) -> None:
-        try:
+        with contextlib.suppress(ConnectionClosed):
             await echo_messages(connection)
-        except ConnectionClosed:
-            pass
         gone.set()
 
     async def main() -> None:
