@@ -17,6 +17,9 @@
 
 static const mb_slice preface = MB_SLICE_LIT("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 
+/* Of a stream's answer that waits for the client's window, unless the limit is lower. */
+#define STREAM_BUFFER_BYTES (64u * 1024u)
+
 /* -- the choice -------------------------------------------------------------------------------- */
 
 static mb_codec *make_h2(mb_http_conn *hc) {
@@ -24,6 +27,9 @@ static mb_codec *make_h2(mb_http_conn *hc) {
     mb_codec_options options = mb__http_conn_config(hc)->codec;
     /* The high watermark is crossed when more waits, and the end of that asks for the rest. */
     options.h2.output_bytes = ingress->config->buffer_limit_bytes;
+    if (options.h2.output_bytes < STREAM_BUFFER_BYTES) {
+        options.h2.stream_buffer_bytes = options.h2.output_bytes; /* 0 is the codec's default */
+    }
     options.h2.counters = &ingress->server->h2_counters;
     return mb_h2_server_new(ingress->worker->allocator, &options, &mb__http_codec_events, hc);
 }

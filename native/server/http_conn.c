@@ -315,13 +315,14 @@ static bool is_finished(const mb_http_conn *hc) {
     if (hc->codec == NULL) {
         return hc->draining;
     }
-    if (!hc->codec->vtable->reusable(hc->codec)) {
-        return true;
+    bool reusable = hc->codec->vtable->reusable(hc->codec);
+    if (!has_many_streams(hc)) {
+        return !reusable || hc->draining || (hc->read_ended && hc->base.conn->in.length == 0);
     }
-    if (has_many_streams(hc)) {
-        return hc->goodbye == MB_GOODBYE_SAID || hc->read_ended;
+    if (hc->goodbye == MB_GOODBYE_NEAR && !hc->read_ended) {
+        return false; /* streams may be on the way: RFC 9113 6.8 */
     }
-    return hc->draining || (hc->read_ended && hc->base.conn->in.length == 0);
+    return !reusable || hc->read_ended;
 }
 
 void mb__http_conn_go_on(mb_http_conn *hc) {
