@@ -10,18 +10,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tests.e2e.support.h2_raw import (
+from tests.e2e.support.h2_frames import (
     LARGEST_WINDOW,
     Code,
     Flag,
     Kind,
-    RawH2,
     frame,
     literal,
     reset,
     settings,
     window_update,
 )
+from tests.e2e.support.h2_raw import RawH2
 
 __all__ = ["FLOODS", "LIMITED", "UNLIMITED", "Flood"]
 

@@ -15,7 +15,7 @@ WAIT_S = 60.0
 class Neighbour:
     """Requests on one connection, one after the other, between `with` and its end.
 
-    The end fails if one request had not its own answer, or none was made since `mark`.
+    The end fails if one request had not its own answer, or if they do not go on.
     """
 
     def __init__(self, address: str) -> None:

@@ -12,7 +12,8 @@ from tests.e2e.h2.conftest import FrontMaker
 from tests.e2e.h2.floods import FLOODS, LIMITED, Flood, block_of
 from tests.e2e.h2.neighbour import Neighbour
 from tests.e2e.support.core import Core
-from tests.e2e.support.h2_raw import Code, Ended, Flag, Kind, RawH2, frame, literal, reset
+from tests.e2e.support.h2_frames import Code, Flag, Kind, frame, literal, reset
+from tests.e2e.support.h2_raw import Ended, RawH2
 
 MIB = 1 << 20
 #: From the last byte of a flood on; it ends as soon as the core has come to what is too much.

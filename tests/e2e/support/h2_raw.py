@@ -12,165 +12,37 @@ import ssl
 import struct
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from enum import IntEnum
 from types import TracebackType
 
 from hpack import Decoder
 
-__all__ = [
-    "Answer",
-    "Code",
-    "Ended",
-    "Flag",
-    "Frame",
-    "Kind",
-    "RawH2",
-    "Setting",
-    "frame",
-    "literal",
-    "reset",
-    "settings",
-    "window_update",
-]
+from .h2_frames import (
+    LARGEST_WINDOW,
+    PREFACE,
+    Answer,
+    Flag,
+    Frame,
+    Kind,
+    Setting,
+    frame,
+    literal,
+    settings,
+    window_update,
+)
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+__all__ = ["Ended", "RawH2"]
+
 TIMEOUT_S = 20.0
-LARGEST_WINDOW = 2**31 - 1
 #: Of the connection, unless a test closes it.
 OPEN_WINDOW = 2**30
+PROTOCOL_WINDOW = 65535
 #: Of a client that is to be slow: the kernel keeps little for it, on both sides.
 SMALL_BUFFER = 4096
 SMALL_SEGMENT = 536
 
 
-class Kind(IntEnum):
-    """Types of frames."""
-
-    DATA = 0
-    HEADERS = 1
-    PRIORITY = 2
-    RST_STREAM = 3
-    SETTINGS = 4
-    PUSH_PROMISE = 5
-    PING = 6
-    GOAWAY = 7
-    WINDOW_UPDATE = 8
-    CONTINUATION = 9
-    UNKNOWN = 0x42
-
-
-class Flag(IntEnum):
-    """Flags; END_STREAM is ACK too."""
-
-    NONE = 0
-    END_STREAM = 1
-    ACK = 1
-    END_HEADERS = 4
-    PADDED = 8
-    PRIORITY = 0x20
-
-
-class Setting(IntEnum):
-    """Settings."""
-
-    HEADER_TABLE_SIZE = 1
-    ENABLE_PUSH = 2
-    MAX_CONCURRENT_STREAMS = 3
-    INITIAL_WINDOW_SIZE = 4
-    MAX_FRAME_SIZE = 5
-
-
-class Code(IntEnum):
-    """Error codes."""
-
-    NO_ERROR = 0
-    PROTOCOL_ERROR = 1
-    INTERNAL_ERROR = 2
-    FLOW_CONTROL_ERROR = 3
-    STREAM_CLOSED = 5
-    FRAME_SIZE_ERROR = 6
-    REFUSED_STREAM = 7
-    CANCEL = 8
-    COMPRESSION_ERROR = 9
-    ENHANCE_YOUR_CALM = 11
-
-
 class Ended(Exception):
     """The other side has ended the connection."""
-
-
-@dataclass(frozen=True)
-class Frame:
-    """A frame as it came."""
-
-    kind: int
-    flags: int
-    stream: int
-    payload: bytes
-
-    @property
-    def code(self) -> int:
-        """The error code of RST_STREAM and GOAWAY."""
-        at = 4 if self.kind == Kind.GOAWAY else 0
-        return int.from_bytes(self.payload[at : at + 4], "big")
-
-
-@dataclass
-class Answer:
-    """What came on a stream."""
-
-    fields: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    ended: bool = False
-    #: The code of RST_STREAM.
-    reset: int | None = None
-
-    @property
-    def status(self) -> int:
-        """The status; 0: none yet."""
-        return int(self.fields.get(":status", "0"))
-
-    @property
-    def over(self) -> bool:
-        """Nothing more comes."""
-        return self.ended or self.reset is not None
-
-
-def frame(
-    kind: int, flags: int = 0, stream: int = 0, payload: bytes = b"", *, length: int | None = None
-) -> bytes:
-    """A frame; `length` may lie."""
-    size = len(payload) if length is None else length
-    head = size.to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big")
-    return head + payload
-
-
-def settings(values: Mapping[int, int] | Iterable[tuple[int, int]] = ()) -> bytes:
-    """SETTINGS with these values."""
-    pairs = values.items() if isinstance(values, Mapping) else values
-    return frame(Kind.SETTINGS, payload=b"".join(struct.pack("!HI", *pair) for pair in pairs))
-
-
-def window_update(stream: int, increment: int) -> bytes:
-    """WINDOW_UPDATE."""
-    return frame(Kind.WINDOW_UPDATE, 0, stream, increment.to_bytes(4, "big"))
-
-
-def reset(stream: int, code: int = Code.CANCEL) -> bytes:
-    """RST_STREAM."""
-    return frame(Kind.RST_STREAM, 0, stream, code.to_bytes(4, "big"))
-
-
-def literal(name: bytes, value: bytes, *, indexed: bool = False) -> bytes:
-    """A field with a new name: RFC 7541 6.2.1, 6.2.2."""
-    assert len(name) < 127
-    size = len(value) - 127
-    length = bytearray([len(value)] if size < 0 else [127])
-    while size >= 0:
-        length.append(size & 127 | (128 if size > 127 else 0))
-        size = (size >> 7) or -1
-    return bytes([64 if indexed else 0, len(name)]) + name + bytes(length) + value
 
 
 class RawH2:
@@ -191,7 +63,7 @@ class RawH2:
         address: str,
         *,
         hello: bytes | None = None,
-        values: Mapping[int, int] | None = None,
+        values: Mapping[Setting, int] | None = None,
         windows: bool = True,
         acks: bool = True,
         small: bool = False,
@@ -216,10 +88,13 @@ class RawH2:
         self.pongs = 0
         self._decoder = Decoder()
         self._decoder.max_header_list_size = 1 << 20
+        #: What may be sent: of each stream's body, and of all (0).
+        self._rooms: dict[int, int] = {0: PROTOCOL_WINDOW}
+        self._first_room = PROTOCOL_WINDOW
         self._data = bytearray()
         self._next = 1
         if hello is None:
-            hello = PREFACE + settings(values or {})
+            hello = PREFACE + settings((values or {}).items())
             if windows:
                 hello += window_update(0, OPEN_WINDOW)
         if hello:
@@ -282,6 +157,29 @@ class RawH2:
         self.send(frame(Kind.HEADERS, flags, stream, self.block(path, fields, method=method)))
         return stream
 
+    def room(self, stream: int) -> int:
+        """How much body may be sent on a stream now."""
+        return min(self._rooms[0], self._rooms.setdefault(stream, self._first_room))
+
+    def send_data(self, stream: int, data: bytes, *, end: bool = False) -> None:
+        """Sends body, for which there is room."""
+        assert len(data) <= self.room(stream)
+        self._rooms[0] -= len(data)
+        self._rooms[stream] -= len(data)
+        self.send(frame(Kind.DATA, Flag.END_STREAM if end else 0, stream, data))
+
+    def _windows_changed(self, got: Frame) -> None:
+        if got.kind == Kind.WINDOW_UPDATE:
+            room = self._rooms.setdefault(got.stream, self._first_room)
+            self._rooms[got.stream] = room + int.from_bytes(got.payload, "big")
+            return
+        for at in range(0, len(got.payload), 6):
+            key, value = struct.unpack_from("!HI", got.payload, at)
+            if key == Setting.INITIAL_WINDOW_SIZE:
+                for stream in self._rooms.keys() - {0}:
+                    self._rooms[stream] += value - self._first_room
+                self._first_room = value
+
     # -- reading ---------------------------------------------------------------------------------
 
     def read(self) -> Frame:
@@ -332,6 +230,8 @@ class RawH2:
             elif self.acks:
                 payload = got.payload if got.kind == Kind.PING else b""
                 self._say(frame(got.kind, Flag.ACK, 0, payload))
+        if got.kind in (Kind.WINDOW_UPDATE, Kind.SETTINGS):
+            self._windows_changed(got)
         if got.kind in (Kind.HEADERS, Kind.DATA) and got.flags & Flag.END_STREAM:
             answer.ended = True
 
