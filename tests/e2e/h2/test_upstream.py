@@ -20,12 +20,14 @@ REFUSED = 7
 CANCEL = 8
 
 
-def burst(core: Core, count: int, *, workers: int = 16) -> Counter[tuple[int, bool]]:
+def burst(
+    core: Core, count: int, *, workers: int = 16, prefix: str = ""
+) -> Counter[tuple[int, bool]]:
     """Sends GETs at the same time; counts (status, its own path came back)."""
 
     def one(i: int) -> tuple[int, bool]:
-        response = fetch(core.address, f"/{i}")
-        return response.status, response.body == f"/{i}".encode()
+        response = fetch(core.address, f"{prefix}/{i}")
+        return response.status, response.body == f"{prefix}/{i}".encode()
 
     with ThreadPoolExecutor(workers) as pool:
         return Counter(pool.map(one, range(count)))
