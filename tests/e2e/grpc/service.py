@@ -16,7 +16,7 @@ from typing import Any
 
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # pytest has children of its own
 
-import grpc
+import grpc  # type: ignore[import-untyped]
 
 __all__ = ["WAIT_S", "Calls", "Seen", "Service", "metadata_of"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 from collections.abc import Iterator
 
-import grpc
+import grpc  # type: ignore[import-untyped]
 import pytest
 from tests.e2e.grpc.service import WAIT_S, Calls, Service, metadata_of
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import grpc
+import grpc  # type: ignore[import-untyped]
 import pytest
 from tests.e2e.grpc.conftest import GrpcProxyMaker
 from tests.e2e.grpc.service import WAIT_S, Calls, Service

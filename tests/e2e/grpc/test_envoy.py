@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import grpc
+import grpc  # type: ignore[import-untyped]
 import pytest
 from tests.e2e.envoy.peer import Envoy
 from tests.e2e.grpc.conftest import ROUTER, h2_cluster

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import grpc
+import grpc  # type: ignore[import-untyped]
 import pytest
 from tests.e2e.grpc.conftest import GrpcProxyMaker
 from tests.e2e.grpc.service import WAIT_S, Calls, Service, metadata_of

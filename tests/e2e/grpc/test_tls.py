@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import grpc
+import grpc  # type: ignore[import-untyped]
 import pytest
 from tests.e2e.grpc.conftest import grpc_config
 from tests.e2e.grpc.service import WAIT_S, Calls, Service
