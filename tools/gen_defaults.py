@@ -26,6 +26,7 @@ ROWS: list[tuple[str, str, str, str]] = [
     ("request head received", "hcm.timeouts.request_headers_ms",
      "request_headers_timeout", "off"),
     ("whole request received", "hcm.timeouts.request_ms", "request_timeout", "off"),
+    ("whole request of gRPC received", "hcm.timeouts.grpc_request_ms", "request_timeout", "off"),
     ("stream without bytes", "hcm.timeouts.stream_idle_ms",
      "stream_idle_timeout", "5 min"),
     ("connection without a stream", "hcm.timeouts.idle_ms",

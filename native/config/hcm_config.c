@@ -95,6 +95,7 @@ static const mb_doc_field hcm_fields[] = {
 
 static const mb_doc_field timeout_fields[] = {
     TIMEOUT("request_ms", request_us),
+    TIMEOUT("grpc_request_ms", grpc_request_us),
     TIMEOUT("request_headers_ms", request_headers_us),
     TIMEOUT("stream_idle_ms", stream_idle_us),
     TIMEOUT("idle_ms", idle_us),

@@ -60,6 +60,7 @@ typedef struct mb_cidr_range {
 
 typedef struct mb_hcm_timeouts {
     uint64_t request_us;                 /* whole request received */
+    uint64_t grpc_request_us;            /* the same for requests of gRPC, which may stream */
     uint64_t request_headers_us;         /* its head, from the first byte */
     uint64_t stream_idle_us;             /* a stream without bytes; a route may say otherwise */
     uint64_t idle_us;                    /* a connection without a stream */

@@ -51,6 +51,8 @@ class Timeouts(Value, frozen=True, kw_only=True):
 
     # Whole request received. Envoy's request_timeout: off; ours 300 s.
     request_ms: int = 300_000
+    # The same for requests of gRPC, which may stream for hours: only what the file says.
+    grpc_request_ms: int = 0
     # Request head, from its first byte. Envoy's request_headers_timeout: off; ours 10 s.
     request_headers_ms: int = 10_000
     # Stream without any bytes. Envoy's stream_idle_timeout, default 5 min.

@@ -91,6 +91,7 @@ def hcm(ctx: Context, node: Node) -> Hcm:
 def _timeouts(node: Node, common: Node) -> Timeouts:
     return Timeouts(
         request_ms=node.get("request_timeout", REQUEST_TIMEOUT_MS),
+        grpc_request_ms=node.get("request_timeout", 0),
         request_headers_ms=node.get("request_headers_timeout", REQUEST_HEADERS_TIMEOUT_MS),
         stream_idle_ms=node.get("stream_idle_timeout", 300_000),
         idle_ms=common.get("idle_timeout", 3_600_000),

@@ -159,6 +159,7 @@ def build_simple(
         access_logs=logs,
         timeouts=Timeouts(
             request_ms=seconds["request_timeout_s"],
+            grpc_request_ms=seconds["request_timeout_s"] if "request_timeout_s" in options else 0,
             request_headers_ms=seconds["request_headers_timeout_s"],
             idle_ms=seconds["connection_idle_timeout_s"],
         ),

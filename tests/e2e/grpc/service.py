@@ -107,7 +107,7 @@ class Service:
         return request
 
     def _count(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
-        seen = self._begin(context)
+        seen = self._begin(context, head=False)
         seen.messages += requests
         return b"%d %d" % (len(seen.messages), sum(map(len, seen.messages)))
 

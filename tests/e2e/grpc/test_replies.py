@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import queue
 from pathlib import Path
 
 import grpc  # type: ignore[import-untyped]
 import pytest
 from tests.e2e.grpc.conftest import GrpcProxyMaker
 from tests.e2e.grpc.service import WAIT_S, Calls, Service, metadata_of
+from tests.e2e.support.client import RawClient
 from tests.e2e.support.envoy_config import access_log
 
 Refused = grpc.RpcError
@@ -78,3 +80,35 @@ def test_access_log_has_the_status(
         "200 NotFound NOT_FOUND 5",
         "200 Unauthenticated UNAUTHENTICATED 16",
     ]
+
+
+def test_streams_outlive_the_default_request_timeout(
+    service: Service, start_proxy: GrpcProxyMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that is no gRPC, begun later, runs into it first."""
+    monkeypatch.setattr("moebridge.config.lower_hcm.REQUEST_TIMEOUT_MS", 100)
+    proxy = start_proxy(service.address)
+    outbox: queue.Queue[bytes | None] = queue.Queue()
+    with Calls(proxy.addresses["main"]) as calls:
+        call = calls.echo(iter(outbox.get, None), timeout=100)
+        outbox.put(b"one")
+        assert next(call) == b"one"
+        with RawClient(proxy.addresses["main"]) as client:
+            client.send(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf")
+            assert client.read_response().status == 408
+        outbox.put(b"two")
+        assert next(call) == b"two"
+        outbox.put(None)
+        assert list(call) == []
+
+
+def test_request_timeout_of_the_file_is_of_grpc_too(
+    service: Service, start_proxy: GrpcProxyMaker
+) -> None:
+    proxy = start_proxy(service.address, hcm={"request_timeout": "0.1s"})
+    outbox: queue.Queue[bytes | None] = queue.Queue()
+    with Calls(proxy.addresses["main"]) as calls:
+        call = calls.count.future(iter(outbox.get, None), timeout=100)
+        assert call.exception(WAIT_S).code() is grpc.StatusCode.UNKNOWN
+        assert call.details() == "request timeout"
+        outbox.put(None)

@@ -173,6 +173,7 @@ def full() -> m.Config:
         access_logs=[LOG, m.AccessLog(sink="file", path="access.log", format=LOG.format)],
         timeouts=m.Timeouts(
             request_ms=1,
+            grpc_request_ms=9,
             request_headers_ms=2,
             stream_idle_ms=3,
             idle_ms=4,

@@ -53,6 +53,7 @@ MB_TEST(every_setting_of_listener_and_connection_manager_arrives) {
     MB_CHECK_EQ_INT(listener->buffer_limit_bytes, 15);
     MB_CHECK_EQ_LIT(listener->stat_prefix, "edge");
     MB_CHECK_EQ_INT(listener->options.max_connections, 16);
+    MB_CHECK_EQ_INT(t->grpc_request_us, 9000);
     MB_CHECK(t->request_us == 1000 && t->request_headers_us == 2000 && t->stream_idle_us == 3000);
     MB_CHECK(t->idle_us == 4000 && t->max_connection_duration_us == 5000);
     MB_CHECK(t->max_stream_duration_us == 6000 && t->drain_us == 7000);
@@ -215,7 +216,7 @@ static const fault_case fault_cases[] = {
     {"'filter':'router'", "'filter':'probe'",
      "listeners[0].filter_chains[0].hcm.http_filters[1]: probe: module moebridge_native has no "
      "filter \"probe\"; it "
-     "has: basic_auth, body_scan, header_mutation\n"
+     "has: basic_auth, body_scan, grpc_web, header_mutation\n"
      "listeners[0].filter_chains[0].hcm.http_filters: the last filter must be the router\n"},
     {"'module':'python','filter':'probe'", "'module':'native','filter':'router'",
      "listeners[0].filter_chains[0].hcm.http_filters[0]: the router must be the last filter\n"},
