@@ -297,12 +297,12 @@ mb_connection *mb_connection_new(mb_worker *worker, mb_conn *conn,
     return connection;
 }
 
-void mb_connection_set_upstream(mb_connection *connection, mb_slice cluster,
-                                const mb_address *host) {
-    connection->cluster = cluster;
+int mb_connection_set_upstream(mb_connection *connection, mb_slice cluster,
+                               const mb_address *host) {
     if (host != NULL) {
         connection->upstream = *host;
     }
+    return mb_arena_dup(&connection->arena, cluster, &connection->cluster);
 }
 
 mb_connection *mb_connection_of(const mb_conn *conn) {

@@ -63,9 +63,8 @@ typedef struct mb_connection_options {
  * out of memory; `keeper` is not taken. */
 mb_connection *mb_connection_new(mb_worker *worker, mb_conn *conn,
                                  const mb_connection_options *options);
-/* What the end of the chain knows of where the bytes go. `cluster` lives as the keeper does. */
-void mb_connection_set_upstream(mb_connection *connection, mb_slice cluster,
-                                const mb_address *host);
+/* What the end of the chain knows of where the bytes go; copied. MB_OK or MB_ENOMEM. */
+int mb_connection_set_upstream(mb_connection *connection, mb_slice cluster, const mb_address *host);
 /* The one of a connection; NULL: it has no chain. */
 mb_connection *mb_connection_of(const mb_conn *conn);
 /* NULL: closed. */

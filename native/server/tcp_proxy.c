@@ -71,6 +71,7 @@ static void free_if_over(mb_tcp_conn *tc) {
     }
     mb_loop_disarm(&tc->idle_timer);
     mb_loop_disarm(&tc->duration_timer);
+    mb_snapshot_unref(tc->chosen_in);
     const mb_allocator *allocator = tc->base.ingress->worker->allocator;
     mb_downstream_end(&tc->base);
     mb_free(allocator, tc, sizeof(*tc));
@@ -288,6 +289,9 @@ static mb_cluster *choose_cluster(mb_tcp_conn *tc) {
     while (point >= config->clusters[at].weight) {
         point -= config->clusters[at++].weight;
     }
+    /* The next configuration may be another one, and the name is wanted to the end. */
+    mb_snapshot_unref(tc->chosen_in);
+    tc->chosen_in = mb_snapshot_ref(tc->base.snapshot);
     tc->cluster = config->clusters[at].name;
     return mb_snapshot_cluster(tc->base.snapshot, tc->cluster);
 }
@@ -295,7 +299,8 @@ static mb_cluster *choose_cluster(mb_tcp_conn *tc) {
 static void tell_filters(mb_tcp_conn *tc) {
     mb_connection *connection = mb_connection_of(tc->base.conn);
     if (connection != NULL) {
-        mb_connection_set_upstream(connection, tc->cluster, &tc->host);
+        /* Only filters want to know: without memory they do not. */
+        (void)mb_connection_set_upstream(connection, tc->cluster, &tc->host);
     }
 }
 
@@ -321,6 +326,8 @@ static const mb_upstream_tcp_events upstream_events = {.on_ready = on_ready,
 
 /* May free the connection. */
 static void connect_upstream(mb_tcp_conn *tc) {
+    tc->upstream.source = &tc->base.conn->remote;
+    tc->upstream.destination = &tc->base.conn->local;
     mb_cluster *cluster = choose_cluster(tc);
     if (cluster == NULL) {
         mb_metric_inc(tc->metrics->cx_no_route);

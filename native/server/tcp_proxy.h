@@ -14,7 +14,8 @@ typedef struct mb_tcp_conn {
     mb_downstream base; /* first: `base.conn` is NULL once the client's side is closed */
     mb_upstream_tcp upstream;
     const mb_tcp_metrics *metrics; /* of the configuration that it began with or got since */
-    mb_slice cluster;              /* in the snapshot; empty: none was chosen */
+    mb_snapshot *chosen_in;        /* one reference, for `cluster`; or NULL */
+    mb_slice cluster;              /* empty: none was chosen */
     mb_address host;               /* the last one that was tried */
     mb_timer idle_timer, duration_timer;
     uint32_t attempts;

@@ -46,19 +46,32 @@ def python_filter(target: str, **config: Any) -> dict[str, Any]:
 
 
 def bootstrap(
-    clusters: list[dict[str, Any]], *filters: dict[str, Any], **tcp: Any
+    clusters: list[dict[str, Any]],
+    *filters: dict[str, Any],
+    listener: dict[str, Any] | None = None,
+    chain: dict[str, Any] | None = None,
+    **tcp: Any,
 ) -> dict[str, Any]:
-    """One listener with a TCP proxy, to `cluster` "up" where nothing else is said."""
+    """One listener with a TCP proxy, to `cluster` "up" where nothing else is said.
+
+    Args:
+        clusters: all of them.
+        filters: in front of the TCP proxy.
+        listener: further fields of the listener.
+        chain: further fields of its filter chain.
+        **tcp: fields of TcpProxy.
+    """
     if "weighted_clusters" not in tcp:
         tcp.setdefault("cluster", "up")
     proxy = {"name": "tcp", "typed_config": {"@type": TCP, "stat_prefix": "t", **tcp}}
     address = {"socket_address": {"address": "127.0.0.1", "port_value": 0}}
-    listener = {
+    made = {
         "name": "main",
         "address": address,
-        "filter_chains": [{"filters": [*filters, proxy]}],
+        "filter_chains": [{"filters": [*filters, proxy], **(chain or {})}],
+        **(listener or {}),
     }
-    return {"static_resources": {"listeners": [listener], "clusters": clusters}}
+    return {"static_resources": {"listeners": [made], "clusters": clusters}}
 
 
 @pytest.fixture

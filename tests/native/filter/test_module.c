@@ -3,6 +3,7 @@
  * The libraries are tests/native/modules and examples/native_filter, built beside this program.
  */
 #include "filter/module.h"
+#include <moebridge/network_filter.h>
 
 #include "base/slice.h"
 #include "filter/metadata.h"
@@ -177,4 +178,74 @@ MB_TEST(every_failing_allocation_is_reported) {
         mb_module_release(module);
         filter_rig_fini(&rig);
     }
+}
+
+/* -- network filters --------------------------------------------------------------------------- */
+
+static int add_module(filter_rig *rig, const mb_module *module, mb_text *error,
+                      mb_module_ref **out) {
+    mb_text_init(error, mb_allocator_default(), SIZE_MAX);
+    return mb_module_add(&rig->worker, module, error, out);
+}
+
+MB_TEST(a_module_of_an_earlier_abi_has_no_network_filters) {
+    filter_rig rig;
+    filter_rig_init(&rig, 0);
+    mb_text error;
+    mb_module_ref *made = NULL;
+    const mb_module old = {
+        .abi_version = 0x00010000,
+        .struct_size = offsetof(mb_module, network_filters),
+        .name = "old",
+        /* What lies behind its struct is not looked at. */
+        .network_filters = (const mb_network_filter_kind *)(uintptr_t)16,
+        .network_filter_count = 3,
+    };
+    MB_CHECK_EQ_INT(add_module(&rig, &old, &error, &made), MB_OK);
+    MB_CHECK_EQ_INT(made->module.network_filter_count, 0);
+    MB_CHECK(made->module.network_filters == NULL);
+    mb_module_release(made);
+    mb_text_fini(&error);
+    filter_rig_fini(&rig);
+}
+
+MB_TEST(network_filters_of_a_module_are_checked) {
+    static const mb_network_filter_hooks good = {.abi_version = MB_ABI_VERSION,
+                                                 .struct_size = sizeof(good)};
+    static const mb_network_filter_hooks short_hooks = {.abi_version = MB_ABI_VERSION,
+                                                        .struct_size = 8};
+    static const mb_network_filter_hooks greedy = {
+        .abi_version = MB_ABI_VERSION, .struct_size = sizeof(greedy), .state_bytes = 4097};
+    static const mb_network_filter_kind nameless = {"", &good}, hookless = {"x", NULL};
+    static const mb_network_filter_kind too_short = {"x", &short_hooks}, too_much = {"x", &greedy};
+    static const struct {
+        const mb_network_filter_kind *kinds;
+        int result;
+        const char *error;
+    } rows[] = {
+        {NULL, MB_ECONFIG, "module: its list of network filters is missing"},
+        {&nameless, MB_ECONFIG, "module: network filter 0 has no name or no hooks"},
+        {&hookless, MB_ECONFIG, "module: network filter 0 has no name or no hooks"},
+        {&too_short, MB_EABI, "module: x has 8 bytes, its ABI version has "},
+        {&too_much, MB_ECONFIG,
+         "module: network filter x wants 4097 bytes of state, the most are "},
+    };
+    filter_rig rig;
+    filter_rig_init(&rig, 0);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        mb_text error;
+        mb_module_ref *made = NULL;
+        const mb_module module = {
+            .abi_version = MB_ABI_VERSION,
+            .struct_size = sizeof(module),
+            .name = "m",
+            .network_filters = rows[i].kinds,
+            .network_filter_count = 1,
+        };
+        MB_CHECK_EQ_INT(add_module(&rig, &module, &error, &made), rows[i].result);
+        MB_CHECK(mb_slice_starts_with(mb_text_view(&error), mb_slice_from_c(rows[i].error)));
+        MB_CHECK(made == NULL);
+        mb_text_fini(&error);
+    }
+    filter_rig_fini(&rig);
 }

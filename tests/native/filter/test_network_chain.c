@@ -383,7 +383,7 @@ MB_TEST(metadata_and_facts_are_the_connections_own) {
     MB_CHECK_EQ_INT(r.host->info_text(connection, MB_CONNECTION_LISTENER, &value), MB_OK);
     MB_CHECK_EQ_LIT(value, "main");
     MB_CHECK_EQ_INT(r.host->info_text(connection, MB_CONNECTION_SNI, &value), MB_ENOTFOUND);
-    mb_connection_set_upstream(connection, MB_SLICE_LIT("redis"), NULL);
+    MB_CHECK_EQ_INT(mb_connection_set_upstream(connection, MB_SLICE_LIT("redis"), NULL), MB_OK);
     MB_CHECK_EQ_INT(r.host->info_text(connection, MB_CONNECTION_CLUSTER, &value), MB_OK);
     MB_CHECK_EQ_LIT(value, "redis");
     network_rig_fini(&r);
