@@ -52,6 +52,29 @@ ROWS: list[tuple[str, str, str, str]] = [
      "path_with_escaped_slashes_action", "keep_unchanged"),
     ("HTTP/1.0 clients", "hcm.http1.accept_http_10",
      "http_protocol_options.accept_http_10", "no"),
+    ("HTTP/2: streams of a client at once", "hcm.http2.max_concurrent_streams",
+     "http2_protocol_options.max_concurrent_streams", "1024"),
+    ("HTTP/2: window of a stream", "hcm.http2.initial_stream_window_bytes",
+     "http2_protocol_options.initial_stream_window_size", "16 MiB"),
+    ("HTTP/2: window of a connection", "hcm.http2.initial_connection_window_bytes",
+     "http2_protocol_options.initial_connection_window_size", "24 MiB"),
+    ("HTTP/2: table of header fields", "hcm.http2.header_table_bytes",
+     "http2_protocol_options.hpack_table_size", "4 KiB"),
+    ("HTTP/2: frames that wait for the peer", "hcm.http2.max_outbound_frames",
+     "http2_protocol_options.max_outbound_frames", "10000"),
+    ("HTTP/2: answers to PING and SETTINGS, and resets, that wait",
+     "hcm.http2.max_outbound_control_frames",
+     "http2_protocol_options.max_outbound_control_frames", "1000"),
+    ("HTTP/2: empty frames in a row", "hcm.http2.max_consecutive_empty_frames",
+     "http2_protocol_options.max_consecutive_inbound_frames_with_empty_payload", "1"),
+    ("HTTP/2: PRIORITY frames a stream, and as many that serve no purpose",
+     "hcm.http2.max_priority_frames_per_stream",
+     "http2_protocol_options.max_inbound_priority_frames_per_stream", "100"),
+    ("HTTP/2: WINDOW_UPDATE frames a DATA frame that was sent",
+     "hcm.http2.max_window_updates_per_data_frame",
+     "http2_protocol_options.max_inbound_window_update_frames_per_data_frame_sent", "10"),
+    ("HTTP/2: extended CONNECT", "hcm.http2.allow_connect",
+     "http2_protocol_options.allow_connect", "no"),
     ("response header server", "hcm.server_name", "server_name", "envoy"),
     ("whole upstream exchange", "route.timeout_ms", "route.timeout", "15 s"),
     ("route without bytes", "route.idle_timeout_ms", "route.idle_timeout", "stream_idle_timeout"),
@@ -88,14 +111,46 @@ HEAD = """\
 Written by `tools/gen_defaults.py` from the code; a test compares.
 
 A default that can change the answer to a well-formed, timely request is Envoy's. A bound that
-Envoy leaves off has a safe value here (**bold**); the file can switch it off again, by Envoy's own
-field: `request_timeout: 0s`, or the network filter `connection_limit` for connections. *File* is
+Envoy leaves off or sets wide has a safe value here (**bold**); the file can change it again, by
+Envoy's own field: `request_timeout: 0s`, the network filter `connection_limit` for connections,
+`initial_stream_window_size` for HTTP/2 over long ways (a window is what travels in a round trip;
+ours are those that Envoy advises for an edge proxy). *File* is
 `moebridge run -c FILE` and `Proxy.from_config`. *Edge* is `run --listen` and `mb.Proxy(...)`, with
 the values that Envoy's documentation advises for an edge proxy.
 
 | bound | Envoy's field | Envoy | file | edge |
 | --- | --- | --- | --- | --- |
 """
+
+
+TAIL = """
+Of HTTP/2 these are fixed. Each ends the connection with GOAWAY, `ENHANCE_YOUR_CALM`, and is counted
+under its name in the statistics `http2.*` (of an upstream `cluster.<name>.http2.*`).
+
+| bound | value | Envoy | counter |
+| --- | --- | --- | --- |
+| streams of a client that are reset before their answer begins, by the client or for its fault | \
+half of the first 500, later half of all | the client's own resets alone | \
+`premature_resets_flood` |
+| CONTINUATION frames of a header block | what the largest head needs, and 8 | none | \
+`inbound_continuation_flood` |
+| a header block, compressed or not | 4 times the largest head | the largest head resets | \
+`header_overflow` |
+| frames of unknown types, resets of streams that are over | as PRIORITY | none | \
+`inbound_other_frames_flood` |
+| entries of a SETTINGS frame | 32 | 32 | `outbound_control_flood` |
+
+A head over its limits resets its stream (`INTERNAL_ERROR`, as Envoy), the connection goes on.
+"""
+
+#: What of Envoy's is wide, and ours a bound.
+WIDE = {
+    "hcm.http2.max_concurrent_streams",
+    "hcm.http2.initial_stream_window_bytes",
+    "hcm.http2.initial_connection_window_bytes",
+    "cluster.http.http2.initial_stream_window_bytes",
+    "cluster.http.http2.initial_connection_window_bytes",
+}
 
 
 def shown(path: str, value: Any) -> str:
@@ -152,11 +207,12 @@ def render() -> str:
     lines = []
     for what, path, field, envoy in ROWS:
         ours = shown(path, lookup(file, path))
-        bold = f"**{ours}**" if envoy == "off" and ours != "off" else ours
+        bound = path in WIDE or (envoy == "off" and ours != "off")
+        bold = f"**{ours}**" if bound else ours
         lines.append(
             f"| {what} | `{field}` | {envoy} | {bold} | {shown(path, lookup(edge, path))} |"
         )
-    return HEAD + "\n".join(lines) + "\n"
+    return HEAD + "\n".join(lines) + "\n" + TAIL
 
 
 def main() -> int:
