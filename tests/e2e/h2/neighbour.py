@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from types import TracebackType
 
@@ -18,8 +19,8 @@ class Neighbour:
     The end fails if one request had not its own answer, or if they do not go on.
     """
 
-    def __init__(self, address: str) -> None:
-        self._client = RawH2(address)
+    def __init__(self, address: str, context: ssl.SSLContext | None = None) -> None:
+        self._client = RawH2(address, context=context)
         self._done = 0
         self._stop = False
         self._error: BaseException | None = None

@@ -5,6 +5,7 @@ With its limit raised each flood goes through: so it is the limit that ends it.
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
 import pytest
@@ -45,12 +46,11 @@ def flooded(core: Core) -> dict[str, int]:
     }
 
 
-@pytest.mark.parametrize("flood", FLOODS, ids=lambda flood: flood.name)
-def test_flood_ends_its_connection_and_no_other(front: FrontMaker, flood: Flood) -> None:
-    core = front()
-    with Neighbour(core.address) as neighbour:
+def endure(core: Core, flood: Flood, context: ssl.SSLContext | None = None) -> None:
+    """Lets a flood come; asserts that it ends as it is to end."""
+    with Neighbour(core.address, context) as neighbour:
         before = core.forget_peak()
-        with RawH2(core.address, small=not flood.reads) as client:
+        with RawH2(core.address, small=not flood.reads, context=context) as client:
             send_all(client, flood)
             code = client.end(WITHIN_S)
             neighbour.goes_on()
@@ -61,6 +61,19 @@ def test_flood_ends_its_connection_and_no_other(front: FrontMaker, flood: Flood)
         assert grown < GROWTH_BYTES
         assert flooded(core) == {flood.counter: 1}
     assert core.stats()["http.ingress.downstream_cx_protocol_error"] == 1
+
+
+@pytest.mark.parametrize("flood", FLOODS, ids=lambda flood: flood.name)
+def test_flood_ends_its_connection_and_no_other(front: FrontMaker, flood: Flood) -> None:
+    endure(front(), flood)
+
+
+@pytest.mark.parametrize("name", ["ping", "rapid_reset", "hpack_bomb"])
+def test_flood_over_tls_ends_its_connection_and_no_other(front: FrontMaker, name: str) -> None:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    endure(front(tls=True), next(flood for flood in FLOODS if flood.name == name), context)
 
 
 @pytest.mark.parametrize("flood", LIMITED, ids=lambda flood: flood.name)

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.e2e.support.certificates import Authority
+from tests.e2e.h2.conftest import downstream_tls
 from tests.e2e.support.core import Core
 from tests.e2e.support.envoy_config import http_config
 from tests.e2e.support.h2spec import build_h2spec, run_h2spec
@@ -20,7 +19,6 @@ from tests.e2e.support.upstream import Exchange, Upstream
 # The first of them builds the program, and the core with sanitizers.
 pytestmark = pytest.mark.timeout(1200)
 
-TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
 #: Cases of each part, so that none goes missing.
 COUNTS = {"generic": 44, "http2": 95, "hpack": 7}
 
@@ -28,16 +26,6 @@ COUNTS = {"generic": 44, "http2": 95, "hpack": 7}
 async def _answer(exchange: Exchange) -> None:
     await exchange.read_body()
     await exchange.respond(body=b"an answer of some length, for windows to be too small for it")
-
-
-def _transport(folder: Path) -> dict[str, Any]:
-    certificate = Authority(folder).issue("localhost", "127.0.0.1")
-    files = {
-        "certificate_chain": {"filename": str(certificate.cert_file)},
-        "private_key": {"filename": str(certificate.key_file)},
-    }
-    common = {"tls_certificates": [files], "alpn_protocols": ["h2"]}
-    return {"name": "tls", "typed_config": {"@type": TLS, "common_tls_context": common}}
 
 
 @pytest.fixture(params=[False, True], ids=["h2c", "tls"])
@@ -49,7 +37,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str
         config = http_config(upstream.address, hcm={"codec_type": "HTTP2"})
         if tls:
             chain = config["static_resources"]["listeners"][0]["filter_chains"][0]
-            chain["transport_socket"] = _transport(tmp_path)
+            chain["transport_socket"] = downstream_tls(tmp_path)
         with Core(config, tmp_path) as core:
             yield core.address, tls
 
