@@ -358,7 +358,8 @@ void mb__h2_free(mb_codec *codec) {
 bool mb__h2_reusable(const mb_codec *codec) {
     const mb_h2 *h2 = (const mb_h2 *)codec;
 
-    if (h2->failed || h2->shut_downs > 0 || h2->peer_closed || h2->peer_goaway) {
+    /* After the first of two steps streams are still taken. */
+    if (h2->failed || h2->shut_downs == 2 || h2->peer_closed || h2->peer_goaway) {
         return false;
     }
     return h2->is_server || nghttp2_session_check_request_allowed(h2->session);

@@ -25,12 +25,13 @@ MB_TEST(a_server_shuts_down_in_two_steps) {
     MB_CHECK_EQ_INT(h2_rig_take(rig, bytes), MB_OK);
     rig->codec->vtable->shut_down(rig->codec, &rig->out);
     MB_CHECK_EQ_LIT(h2_rig_frames(rig), "GOAWAY 2147483647 NO_ERROR");
-    MB_CHECK(!rig->codec->vtable->reusable(rig->codec));
+    MB_CHECK(rig->codec->vtable->reusable(rig->codec));
     h2_put_get(bytes, 3, H2_END_STREAM, "/on-its-way");
     MB_CHECK_EQ_INT(h2_rig_take(rig, bytes), MB_OK);
     MB_CHECK(h2_rig_flow(rig, 3)->ended);
     rig->codec->vtable->shut_down(rig->codec, &rig->out);
     MB_CHECK_EQ_LIT(h2_rig_frames(rig), "GOAWAY 3 NO_ERROR");
+    MB_CHECK(!rig->codec->vtable->reusable(rig->codec));
     rig->codec->vtable->shut_down(rig->codec, &rig->out);
     MB_CHECK_EQ_LIT(h2_rig_frames(rig), "");
     h2_put_get(bytes, 5, H2_END_STREAM, "/late");
