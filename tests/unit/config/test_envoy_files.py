@@ -60,6 +60,8 @@ def test_protobuf_parses_the_file(path: Path) -> None:  # fmt: skip
         "envoy.extensions.access_loggers.stream.v3.stream_pb2",
         "envoy.extensions.access_loggers.file.v3.file_pb2",
         "envoy.extensions.upstreams.http.v3.http_protocol_options_pb2",
+        "envoy.extensions.transport_sockets.tls.v3.tls_pb2",
+        "envoy.extensions.transport_sockets.proxy_protocol.v3.upstream_proxy_protocol_pb2",
     ):
         import_module(module)
     json_format = import_module("google.protobuf.json_format")
