@@ -263,6 +263,10 @@ MB_TEST(end_of_the_connection_ends_all_its_requests) {
         MB_CHECK_EQ_INT(a.why, how == 2 ? MB_UPSTREAM_PROTOCOL : MB_UPSTREAM_TERMINATED);
         MB_CHECK_EQ_INT(b.why, a.why);
         if (how == 2) {
+            h2_frame frame;
+
+            h2_expect(&self.in, peer, H2_GOAWAY, &frame);
+            MB_CHECK_EQ_INT(frame.payload[7], 1); /* PROTOCOL_ERROR */
             rig_expect_close(&self.in, peer);
         }
         turns(&self);
