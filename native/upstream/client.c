@@ -28,6 +28,9 @@ static void run_free(mb_task *task) {
     if (client->codec != NULL) {
         client->codec->vtable->free(client->codec);
     }
+    if (client->multiplexed) {
+        mb__cluster_h2_changed(mb__client_cluster(client)); /* streams that it still had */
+    }
     client->pool->client_count--;
     if (mb__pool_is_unused(client->pool)) {
         mb__host_pool_unused(client->pool);
@@ -60,7 +63,6 @@ void mb_client_close(mb_client *client, bool remote) {
     if (client->multiplexed) {
         active = client->cut;
         mb_h2_keepalive_stop(&client->keepalive);
-        mb__cluster_h2_changed(mb__client_cluster(client));
     }
     if (client->state == MB_CLIENT_CONNECTING) {
         client->pool->connecting_count--;

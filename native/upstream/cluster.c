@@ -222,7 +222,9 @@ static int define_stats(mb_cluster *cluster) {
     if (rc != MB_OK || cluster->settings.protocol == MB_UPSTREAM_HTTP1) {
         return rc;
     }
-    return mb_h2_stats_define(cluster->worker->stats, (mb_slice){text, length}, &cluster->h2_stats);
+    rc = mb_h2_stats_define(cluster->worker->stats, (mb_slice){text, length}, &cluster->h2_stats);
+    cluster->h2_defined = rc == MB_OK;
+    return rc;
 }
 
 static void publish_h2(mb_task *task) {
@@ -263,6 +265,9 @@ static void destroy(mb_cluster *cluster) {
     const mb_allocator *allocator = cluster->worker->allocator;
 
     mb_loop_cancel(&cluster->h2_task);
+    if (cluster->h2_defined) {
+        mb_h2_stats_publish(&cluster->h2_stats, &cluster->h2_counters);
+    }
     if (cluster->balancer != NULL) {
         cluster->balancer->vtable->free(cluster->balancer);
     }

@@ -27,6 +27,7 @@ struct mb_cluster {
     mb_h2_counters h2_counters; /* of all its connections */
     mb_h2_stats h2_stats;       /* where they are published, at the end of a turn */
     mb_task h2_task;
+    bool h2_defined;
     struct mb_strict_dns *dns; /* NULL: STATIC */
 };
 

@@ -277,6 +277,8 @@ MB_TEST(end_of_the_connection_ends_all_its_requests) {
         rig_turn(&self.in);
     }
     CHECK_STAT(&self.in, "cluster.up.upstream_cx_destroy_with_active_rq", 3);
+    CHECK_STAT(&self.in, "cluster.up.http2.streams_active", 0);
+    CHECK_STAT(&self.in, "cluster.up.http2.pending_send_bytes", 0);
     CHECK_STAT(&self.in, "cluster.up.upstream_cx_protocol_error", 1);
     self.cluster = NULL;
     scene_fini(&self);
@@ -508,6 +510,7 @@ MB_TEST(peer_that_answers_no_ping_is_dead) {
     rig_advance_us(&self.in, 502000);
     MB_CHECK(a.failed && a.why == MB_UPSTREAM_TERMINATED);
     rig_expect_close(&self.in, peer);
+    turns(&self);
     CHECK_STAT(&self.in, "cluster.up.http2.keepalive_timeout", 1);
     asker_fini(&a);
     scene_fini(&self);
