@@ -13,6 +13,7 @@ from moebridge.metrics import Counter, Gauge, Histogram
 from moebridge.network_filter import NetworkFilter
 from moebridge.proxy import Proxy
 from moebridge.status import Status
+from moebridge.tls_info import TlsInfo, TlsPeer
 
 __all__ = [
     "Buffer",
@@ -39,6 +40,8 @@ __all__ = [
     "Status",
     "Stream",
     "StreamGone",
+    "TlsInfo",
+    "TlsPeer",
     "WrongThread",
     "options",
 ]

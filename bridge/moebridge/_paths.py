@@ -95,7 +95,7 @@ class EnvoyPaths(Paths):
         """The core knows listeners, their chains and clusters, and their names of the model."""
         match = _LISTENER.match(path)
         if match is None:
-            return f"static_resources.{path}" if path.startswith("clusters[") else path
+            return f"static_resources.{_tls(path)}" if path.startswith("clusters[") else path
         if match[2] is None:
             return f"static_resources.{path}"
         at, rest = (int(match[1]), match[2]), path[match.end() :]
@@ -106,7 +106,12 @@ class EnvoyPaths(Paths):
             return f"{self._chain(at)}.filters[{last}].typed_config{rest}"
         if match[5] is not None:
             return f"{self.network(at, int(match[5]))}{rest}"
-        return f"static_resources.{path}"
+        return f"static_resources.{_tls(path)}"
+
+
+def _tls(path: str) -> str:
+    """The core's `tls` of a filter chain or cluster is a transport socket."""
+    return path.replace(".tls.", ".transport_socket.typed_config.", 1)
 
 
 _CHAIN_ITEM = re.compile(r"(?:hcm\.(http)|(network))_filters\[(\d+)\]")

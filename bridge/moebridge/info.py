@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from moebridge.tls_info import TLS_NUMBERS, TLS_TEXTS, TlsInfo
+
 __all__ = ["Info"]
 
 # Numbers of mb_info (filter.h). The names are those of Info's attributes.
@@ -167,6 +169,11 @@ class Info:
         return self._text(21)
 
     @property
+    def tls(self) -> TlsInfo | None:
+        """The client's TLS connection; None in clear text."""
+        return TlsInfo(self._stream) if self._text(21) is not None else None
+
+    @property
     def worker(self) -> int:
         """Index of the worker."""
         return self._number(22)
@@ -188,4 +195,17 @@ def snapshot(stream: Any) -> dict[int, int | str]:
         text = stream._info_text(number)
         if text is not None:
             found[number] = text
+    if TLS_TEXTS["version"] in found:
+        _add_tls(stream, found)
     return found
+
+
+def _add_tls(stream: Any, found: dict[int, int | str]) -> None:
+    for number in TLS_NUMBERS.values():
+        value = stream._info_number(number)
+        if value is not None:
+            found[number] = value
+    for number in TLS_TEXTS.values():
+        text = stream._info_text(number)
+        if text is not None:
+            found[number] = text

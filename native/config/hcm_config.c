@@ -11,8 +11,8 @@ typedef enum underscores { UNDERSCORES_ALLOW, UNDERSCORES_REJECT, UNDERSCORES_DR
 typedef struct hcm_parts {
     mb_hcm_config hcm;
     underscores headers_with_underscores;
-    mb_doc route_config, http_filters, access_logs, timeouts, http1, http2, upgrades,
-        internal_cidr_ranges;
+    mb_doc client_cert_details, route_config, http_filters, access_logs, timeouts, http1, http2,
+        upgrades, internal_cidr_ranges;
 } hcm_parts;
 
 static const char *const underscore_words[] = {
@@ -25,6 +25,14 @@ static const char *const server_words[] = {
     [MB_SERVER_OVERWRITE] = "overwrite",
     [MB_SERVER_APPEND_IF_ABSENT] = "append_if_absent",
     [MB_SERVER_PASS_THROUGH] = "pass_through",
+    NULL,
+};
+static const char *const client_cert_words[] = {
+    [MB_CLIENT_CERT_SANITIZE] = "sanitize",
+    [MB_CLIENT_CERT_FORWARD_ONLY] = "forward_only",
+    [MB_CLIENT_CERT_APPEND_FORWARD] = "append_forward",
+    [MB_CLIENT_CERT_SANITIZE_SET] = "sanitize_set",
+    [MB_CLIENT_CERT_ALWAYS_FORWARD_ONLY] = "always_forward_only",
     NULL,
 };
 static const char *const slash_words[] = {
@@ -53,6 +61,14 @@ static const char *const sink_words[] = {
     NULL,
 };
 
+static const mb_doc_field client_cert_fields[] = {
+    MB_DOC_FIELD("subject", BOOL, mb_client_cert_config, subject),
+    MB_DOC_FIELD("cert", BOOL, mb_client_cert_config, cert),
+    MB_DOC_FIELD("chain", BOOL, mb_client_cert_config, chain),
+    MB_DOC_FIELD("dns", BOOL, mb_client_cert_config, dns),
+    MB_DOC_FIELD("uri", BOOL, mb_client_cert_config, uri),
+};
+
 #define PART(key, what, member, ...) MB_DOC_FIELD(key, what, hcm_parts, member, __VA_ARGS__)
 
 static const mb_doc_field hcm_fields[] = {
@@ -66,6 +82,8 @@ static const mb_doc_field hcm_fields[] = {
     PART("http2", NODE, http2),
     PART("upgrades", NODE, upgrades),
     PART("server_name", TEXT, hcm.server_name),
+    PART("forward_client_cert", ENUM, hcm.client_cert.kind, .words = client_cert_words),
+    PART("client_cert_details", NODE, client_cert_details),
     PART("server_header_transformation", ENUM, hcm.server_header, .words = server_words),
     PART("max_requests_per_connection", U32, hcm.max_requests_per_connection),
     PART("max_request_headers_bytes", U32, hcm.codec.max_head_bytes, .min = 1),
@@ -209,6 +227,7 @@ void mb__config_hcm(mb_builder *builder, const mb_doc *doc, mb_hcm_config *out) 
     mb_chain_source source = {0};
     MB_DOC_READ(doc, hcm_fields, &found);
     mb_hcm_config *hcm = &found.hcm;
+    MB_DOC_READ(&found.client_cert_details, client_cert_fields, &hcm->client_cert);
     MB_DOC_READ(&found.timeouts, timeout_fields, &hcm->timeouts);
     MB_DOC_READ(&found.http1, http1_fields, hcm);
     mb__config_http2(&found.http2, &hcm->codec.h2, &hcm->h2_keepalive);

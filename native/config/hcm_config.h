@@ -22,6 +22,20 @@ typedef enum mb_server_header {
     MB_SERVER_PASS_THROUGH      /* never ours */
 } mb_server_header;
 
+/* x-forwarded-client-cert: what comes, and what is said of the client's own certificate. */
+typedef enum mb_client_cert_kind {
+    MB_CLIENT_CERT_SANITIZE,       /* take it off */
+    MB_CLIENT_CERT_FORWARD_ONLY,   /* as it came, from clients with a certificate */
+    MB_CLIENT_CERT_APPEND_FORWARD, /* the same, and the client's own behind it */
+    MB_CLIENT_CERT_SANITIZE_SET,   /* the client's own instead */
+    MB_CLIENT_CERT_ALWAYS_FORWARD_ONLY
+} mb_client_cert_kind;
+
+typedef struct mb_client_cert_config {
+    mb_client_cert_kind kind;
+    bool subject, cert, chain, dns, uri;
+} mb_client_cert_config;
+
 typedef enum mb_escaped_slashes {
     MB_SLASHES_KEEP,
     MB_SLASHES_REJECT,   /* 400 */
@@ -89,6 +103,7 @@ typedef struct mb_hcm_config {
     /* responses */
     mb_slice server_name;
     mb_server_header server_header;
+    mb_client_cert_config client_cert;
     mb_slice via; /* appended to `via`, both ways; empty: none */
     bool proxy_100_continue;
 

@@ -107,13 +107,22 @@ static void read_route(mb_builder *builder, const mb_doc *doc, const mb_chain_so
 
 typedef struct host_parts {
     mb_slice name;
+    mb_tls_requirement require_tls;
     mb_doc domains, routes;
     level_parts level;
 } host_parts;
 
+static const char *const requirement_words[] = {
+    [MB_REQUIRE_TLS_NONE] = "none",
+    [MB_REQUIRE_TLS_EXTERNAL_ONLY] = "external_only",
+    [MB_REQUIRE_TLS_ALL] = "all",
+    NULL,
+};
+
 static const mb_doc_field host_fields[] = {
     MB_DOC_FIELD("name", TEXT, host_parts, name, .min = 1),
     MB_DOC_FIELD("domains", NODE, host_parts, domains),
+    MB_DOC_FIELD("require_tls", ENUM, host_parts, require_tls, .words = requirement_words),
     MB_DOC_FIELD("routes", NODE, host_parts, routes),
     MB_DOC_FIELD("headers", NODE, host_parts, level.headers),
     MB_DOC_FIELD("per_filter", NODE, host_parts, level.per_filter),
@@ -151,6 +160,13 @@ static void read_host(mb_builder *builder, const mb_doc *doc, const mb_chain_sou
     MB_DOC_READ(doc, host_fields, &found);
     host->name = found.name;
     host->table = table;
+    host->require_tls = found.require_tls;
+    host->https_route = (mb_route){.host = host,
+                                   .action = MB_ACTION_REDIRECT,
+                                   .https_redirect = true,
+                                   .response_code = 301,
+                                   .idle_timeout_us = UINT64_MAX,
+                                   .max_stream_duration_us = UINT64_MAX};
     read_domains(builder, &found.domains, table, host);
     read_level(builder, source, &found.level, up, &level, &host->rules);
     mb_route *routes = mb_doc_array(&found.routes, &items, sizeof(*routes));

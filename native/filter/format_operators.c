@@ -11,6 +11,7 @@
 #include "base/slice.h"
 #include "filter/format_internal.h"
 #include "filter/metadata.h"
+#include "filter/tls_text.h"
 #include "http/grpc.h"
 
 #include <stddef.h>
@@ -324,6 +325,25 @@ bool mb__format_is_metadata(const mb_format_operator *op) {
     return op->append == append_metadata;
 }
 
+/* -- TLS of the client's connection ------------------------------------------------------------ */
+
+static bool append_tls(const mb_format_segment *segment, mb_stream *stream, mb_text *out) {
+    return mb_tls_text_append(stream->info.tls, (mb_tls_text)segment->op->which, out);
+}
+
+enum { VALID_FROM, VALID_TO };
+
+static bool append_validity(const mb_format_segment *segment, mb_stream *stream, mb_text *out) {
+    const mb_tls_info *tls = stream->info.tls;
+    const mb_tls_certificate *peer = tls != NULL ? mb_tls_peer(tls) : NULL;
+    if (peer == NULL) {
+        return false;
+    }
+    int64_t at_s = segment->op->which == VALID_FROM ? peer->not_before_s : peer->not_after_s;
+    mb__format_time(at_s > 0 ? (uint64_t)at_s * 1000000u : 0, segment->arg, out);
+    return true;
+}
+
 /* -- the table ------------------------------------------------------------------------------- */
 
 #define INFO(field) ((uint32_t)offsetof(mb_stream_info, field))
@@ -366,6 +386,24 @@ static const mb_format_operator operators[] = {
     {"STREAM_ID", append_stream_id, MB_FORMAT_TEXT, 0},
     {"ROUTE_NAME", append_route_name, MB_FORMAT_TEXT, 0},
     {"DYNAMIC_METADATA", append_metadata, MB_FORMAT_TEXT, 0},
+    {"REQUESTED_SERVER_NAME", append_tls, MB_FORMAT_TEXT, MB_TLS_TEXT_SNI},
+    {"DOWNSTREAM_TLS_VERSION", append_tls, MB_FORMAT_TEXT, MB_TLS_TEXT_VERSION},
+    {"DOWNSTREAM_TLS_CIPHER", append_tls, MB_FORMAT_TEXT, MB_TLS_TEXT_CIPHER},
+    {"DOWNSTREAM_TLS_SESSION_ID", append_tls, MB_FORMAT_TEXT, MB_TLS_TEXT_SESSION_ID},
+    {"DOWNSTREAM_PEER_SUBJECT", append_tls, MB_FORMAT_TEXT, MB_TLS_TEXT_PEER_SUBJECT},
+    {"DOWNSTREAM_PEER_ISSUER", append_tls, MB_FORMAT_TEXT, MB_TLS_TEXT_PEER_ISSUER},
+    {"DOWNSTREAM_PEER_SERIAL", append_tls, MB_FORMAT_TEXT, MB_TLS_TEXT_PEER_SERIAL},
+    {"DOWNSTREAM_PEER_FINGERPRINT_256", append_tls, MB_FORMAT_TEXT, MB_TLS_TEXT_PEER_SHA256},
+    {"DOWNSTREAM_PEER_URI_SAN", append_tls, MB_FORMAT_TEXT, MB_TLS_TEXT_PEER_URI_SAN},
+    {"DOWNSTREAM_PEER_DNS_SAN", append_tls, MB_FORMAT_TEXT, MB_TLS_TEXT_PEER_DNS_SAN},
+    {"DOWNSTREAM_PEER_IP_SAN", append_tls, MB_FORMAT_TEXT, MB_TLS_TEXT_PEER_IP_SAN},
+    {"DOWNSTREAM_PEER_EMAIL_SAN", append_tls, MB_FORMAT_TEXT, MB_TLS_TEXT_PEER_EMAIL_SAN},
+    {"DOWNSTREAM_PEER_CERT", append_tls, MB_FORMAT_TEXT, MB_TLS_TEXT_PEER_CERT},
+    {"DOWNSTREAM_PEER_CERT_V_START", append_validity, MB_FORMAT_TEXT, VALID_FROM},
+    {"DOWNSTREAM_PEER_CERT_V_END", append_validity, MB_FORMAT_TEXT, VALID_TO},
+    {"DOWNSTREAM_LOCAL_SUBJECT", append_tls, MB_FORMAT_TEXT, MB_TLS_TEXT_LOCAL_SUBJECT},
+    {"DOWNSTREAM_LOCAL_URI_SAN", append_tls, MB_FORMAT_TEXT, MB_TLS_TEXT_LOCAL_URI_SAN},
+    {"DOWNSTREAM_LOCAL_DNS_SAN", append_tls, MB_FORMAT_TEXT, MB_TLS_TEXT_LOCAL_DNS_SAN},
     ADDRESS("DOWNSTREAM_REMOTE", remote),
     ADDRESS("DOWNSTREAM_LOCAL", local),
     ADDRESS("DOWNSTREAM_DIRECT_REMOTE", direct_remote),

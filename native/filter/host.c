@@ -4,6 +4,8 @@
  * functions. Semantics, results and lifetimes stand in filter.h.
  */
 #include "filter/host.h"
+#include "filter/arena_text.h"
+#include "filter/tls_text.h"
 
 #include "base/buffer.h"
 #include "filter/metadata.h"
@@ -24,6 +26,28 @@ static mb_headers *stream_trailers(mb_stream *stream, mb_direction direction) {
 
 static bool stream_ended(mb_stream *stream, mb_direction direction) {
     return stream->side[direction].body_ended;
+}
+
+static int tls_number(const mb_tls_info *tls, mb_info what, uint64_t *out) {
+    if (tls != NULL && what == MB_INFO_TLS_SESSION_REUSED) {
+        *out = tls->session_reused;
+        return MB_OK;
+    }
+    if (tls == NULL || !tls->peer_presented || what < MB_INFO_TLS_PEER_VERIFIED) {
+        return MB_ENOTFOUND;
+    }
+    if (what == MB_INFO_TLS_PEER_VERIFIED) {
+        *out = tls->peer_verified;
+        return MB_OK;
+    }
+    const mb_tls_certificate *peer = mb_tls_peer(tls);
+    bool from = what == MB_INFO_TLS_PEER_NOT_BEFORE;
+    if (peer == NULL || (!from && what != MB_INFO_TLS_PEER_NOT_AFTER)) {
+        return MB_ENOTFOUND;
+    }
+    int64_t at_s = from ? peer->not_before_s : peer->not_after_s;
+    *out = at_s > 0 ? (uint64_t)at_s : 0;
+    return MB_OK;
 }
 
 static int info_number(mb_stream *stream, mb_info what, uint64_t *out) {
@@ -64,7 +88,7 @@ static int info_number(mb_stream *stream, mb_info what, uint64_t *out) {
         *out = stream->worker->index;
         return MB_OK;
     default:
-        return MB_ENOTFOUND;
+        return tls_number(info->tls, what, out);
     }
 }
 
@@ -83,6 +107,34 @@ static int text_or_none(mb_slice text, mb_slice *out) {
     }
     *out = text;
     return MB_OK;
+}
+
+static int tls_text(mb_stream *stream, mb_info what, mb_slice *out) {
+    static const struct {
+        mb_info info;
+        mb_tls_text text;
+    } names[] = {
+        {MB_INFO_TLS_VERSION, MB_TLS_TEXT_VERSION},
+        {MB_INFO_TLS_CIPHER, MB_TLS_TEXT_CIPHER},
+        {MB_INFO_TLS_ALPN, MB_TLS_TEXT_ALPN},
+        {MB_INFO_TLS_SNI, MB_TLS_TEXT_SNI},
+        {MB_INFO_TLS_PEER_SUBJECT, MB_TLS_TEXT_PEER_SUBJECT},
+        {MB_INFO_TLS_PEER_ISSUER, MB_TLS_TEXT_PEER_ISSUER},
+        {MB_INFO_TLS_PEER_SERIAL, MB_TLS_TEXT_PEER_SERIAL},
+        {MB_INFO_TLS_PEER_SHA256, MB_TLS_TEXT_PEER_SHA256},
+        {MB_INFO_TLS_PEER_URI_SANS, MB_TLS_TEXT_PEER_URI_SAN},
+        {MB_INFO_TLS_PEER_DNS_SANS, MB_TLS_TEXT_PEER_DNS_SAN},
+    };
+    mb_arena_text made;
+    mb_arena_text_init(&made, &stream->arena, SIZE_MAX);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (names[i].info == what &&
+            mb_tls_text_append(stream->info.tls, names[i].text, &made.text)) {
+            *out = mb_text_view(&made.text);
+            return made.text.status;
+        }
+    }
+    return MB_ENOTFOUND;
 }
 
 static int info_text(mb_stream *stream, mb_info what, mb_slice *out) {
@@ -119,7 +171,7 @@ static int info_text(mb_stream *stream, mb_info what, mb_slice *out) {
     case MB_INFO_LISTENER:
         return text_or_none(info->listener, out);
     default:
-        return MB_ENOTFOUND;
+        return tls_text(stream, what, out);
     }
 }
 

@@ -148,11 +148,20 @@ struct mb_route {
     const mb_chain_override *overrides; /* merged: this route over its virtual host; or NULL */
 };
 
+/* Who must come by https. */
+typedef enum mb_tls_requirement {
+    MB_REQUIRE_TLS_NONE,
+    MB_REQUIRE_TLS_EXTERNAL_ONLY, /* all but internal requests */
+    MB_REQUIRE_TLS_ALL
+} mb_tls_requirement;
+
 struct mb_virtual_host {
     mb_slice name;
     mb_route *routes;
     uint32_t route_count;
     mb_header_rules rules;
+    mb_tls_requirement require_tls;
+    mb_route https_route; /* for who comes in clear text although it is required: 301 to https */
     const mb_route_table *table;
     struct mb_route_index *index; /* route_index.c */
 };

@@ -206,6 +206,17 @@ int mb_route_table_finish(mb_arena *arena, mb_route_table *table) {
     return MB_OK;
 }
 
+/* x-forwarded-proto says how the client came, also where TLS ended in front of us. */
+static bool lacks_tls(const mb_virtual_host *host, const mb_headers *request) {
+    if (mb_slice_equal_nocase(mb_headers_value(request, MB_TOKEN_X_FORWARDED_PROTO),
+                              MB_SLICE_LIT("https"))) {
+        return false;
+    }
+    return host->require_tls == MB_REQUIRE_TLS_ALL ||
+           !mb_slice_equal(mb_headers_value(request, MB_TOKEN_X_ENVOY_INTERNAL),
+                           MB_SLICE_LIT("true"));
+}
+
 const mb_route *mb_route_find(const mb_route_table *table, const mb_headers *request,
                               const mb_virtual_host **host) {
     mb_slice authority = mb_headers_pseudo(request, MB_PSEUDO_AUTHORITY);
@@ -215,6 +226,9 @@ const mb_route *mb_route_find(const mb_route_table *table, const mb_headers *req
     }
     if (found == NULL) {
         return NULL;
+    }
+    if (found->require_tls != MB_REQUIRE_TLS_NONE && lacks_tls(found, request)) {
+        return &found->https_route;
     }
     mb_route_request view = mb__route_request(request);
     return mb__route_index_find(found, &view);

@@ -11,6 +11,7 @@
 #include "filter/metadata.h"
 #include "http/grpc.h"
 #include "http/message.h"
+#include "server/http_client_cert.h"
 #include "server/http_path.h"
 #include <string.h>
 
@@ -351,6 +352,7 @@ static int prepare(mb_http_conn *hc, mb_stream *stream, const mb_hcm_config *con
     if ((rc = find_client(stream, config, &internal)) < 0 ||
         (rc = set_forwarded_port(stream, config)) < 0 || (rc = set_scheme(stream, config)) < 0 ||
         (rc = sanitize(stream, config, internal)) < 0 ||
+        (rc = mb__http_client_cert(stream, &config->client_cert)) < 0 ||
         (rc = set_request_id(stream, config)) < 0) {
         return rc;
     }

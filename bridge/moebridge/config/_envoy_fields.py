@@ -416,6 +416,13 @@ TABLE: dict[str, Any] = {
 'append_local_overload': {'type': 'bool'},
 'add_proxy_protocol_connection_state': {'type': 'bool', 'wrapper': True},
 }, "required_oneofs": ['route_specifier']},
+'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails': {"fields": {
+'subject': {'type': 'bool', 'wrapper': True},
+'cert': {'type': 'bool'},
+'chain': {'type': 'bool'},
+'dns': {'type': 'bool'},
+'uri': {'type': 'bool'},
+}, "required_oneofs": []},
 'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig': {"fields": {
 'unix_sockets': {'type': 'bool'},
 'cidr_ranges': {'repeated': True, 'type': 'message', 'of': 'envoy.config.core.v3.CidrRange'},

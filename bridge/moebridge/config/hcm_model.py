@@ -11,7 +11,7 @@ from moebridge.config.http2_model import Http2Options
 from moebridge.config.route_model import RouteConfig, Upgrade
 from moebridge.config.value_model import CidrRange, FilterOptions, Segment, Value
 
-__all__ = ["AccessLog", "Hcm", "Http1Options", "HttpFilter", "Timeouts"]
+__all__ = ["AccessLog", "ClientCertDetails", "Hcm", "Http1Options", "HttpFilter", "Timeouts"]
 
 
 class HttpFilter(Value, frozen=True, kw_only=True):
@@ -80,6 +80,16 @@ class Http1Options(Value, frozen=True, kw_only=True):
     enable_trailers: bool = False
 
 
+class ClientCertDetails(Value, frozen=True, kw_only=True):
+    """Envoy's SetCurrentClientCertDetails: what is said beside the hash; default nothing."""
+
+    subject: bool = False
+    cert: bool = False
+    chain: bool = False
+    dns: bool = False
+    uri: bool = False
+
+
 class Hcm(Value, frozen=True, kw_only=True):
     """Envoy's HttpConnectionManager."""
 
@@ -98,6 +108,11 @@ class Hcm(Value, frozen=True, kw_only=True):
     upgrades: list[Upgrade] = []
     # Value of the response header `server`. Default "envoy" for a file, "moebridge" for objects.
     server_name: str = "envoy"
+    # x-forwarded-client-cert. Envoy's forward_client_cert_details: sanitize (default) takes it off.
+    forward_client_cert: Literal[
+        "sanitize", "forward_only", "append_forward", "sanitize_set", "always_forward_only"
+    ] = "sanitize"
+    client_cert_details: ClientCertDetails = ClientCertDetails()
     # overwrite (default) | append_if_absent: only when the upstream gave none | pass_through:
     # never.
     server_header_transformation: Literal["overwrite", "append_if_absent", "pass_through"] = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from moebridge.config.faults import quoted
+from moebridge.config.hcm_model import ClientCertDetails
 from moebridge.config.lower_action import upgrades
 from moebridge.config.lower_address import cidr_ranges
 from moebridge.config.lower_filters import http_filters
@@ -57,6 +58,8 @@ def hcm(ctx: Context, node: Node) -> Hcm:
         http2=http2_options(ctx, node.node("http2_protocol_options"), streams=SERVER_STREAMS),
         upgrades=upgrades(node),
         server_name=node.get("server_name", "") or "envoy",
+        forward_client_cert=lowered_enum(node, "forward_client_cert_details", "SANITIZE"),
+        client_cert_details=_client_cert_details(node.node("set_current_client_cert_details")),
         server_header_transformation=lowered_enum(
             node, "server_header_transformation", "OVERWRITE"
         ),
@@ -85,6 +88,16 @@ def hcm(ctx: Context, node: Node) -> Hcm:
         append_x_forwarded_port=node.get("append_x_forwarded_port", False),
         proxy_100_continue=node.get("proxy_100_continue", False),
         suppress_envoy_headers=router.get("suppress_envoy_headers", False),
+    )
+
+
+def _client_cert_details(node: Node) -> ClientCertDetails:
+    return ClientCertDetails(
+        subject=node.get("subject", False),
+        cert=node.get("cert", False),
+        chain=node.get("chain", False),
+        dns=node.get("dns", False),
+        uri=node.get("uri", False),
     )
 
 

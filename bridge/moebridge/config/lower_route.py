@@ -9,6 +9,7 @@ from moebridge.config.lower_values import (
     Context,
     header_changes,
     header_name,
+    lowered_enum,
     metadata,
     regex,
     string_match,
@@ -61,6 +62,7 @@ def _virtual_host(
     return VirtualHost(
         name=name,
         domains=lowered,
+        require_tls=lowered_enum(node, "require_tls", "NONE"),
         routes=[_route(ctx, route) for route in node.nodes("routes")],
         headers=header_changes(ctx, node),
         per_filter=per_filter(ctx, node),

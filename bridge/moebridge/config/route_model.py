@@ -237,6 +237,9 @@ class VirtualHost(Value, frozen=True, kw_only=True):
     # Lower case. Exact, "*.suffix" or "*-suffix" (longest wins), "prefix.*" (longest wins), "*"; in
     # this order. Unique over the whole route configuration.
     domains: list[str]
+    # Who must come by https; others are redirected. external_only: not internal requests. Default
+    # none.
+    require_tls: Literal["none", "external_only", "all"] = "none"
     routes: list[Route] = []
     headers: HeaderChanges = HeaderChanges()
     per_filter: dict[str, PerFilter] = {}

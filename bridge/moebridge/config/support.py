@@ -106,9 +106,11 @@ FIELDS: dict[str, frozenset[str]] = {
         " request_headers_timeout drain_timeout delayed_close_timeout access_log"
         " use_remote_address xff_num_trusted_hops internal_address_config skip_xff_append via"
         " generate_request_id preserve_external_request_id always_set_request_id_in_response"
-        " forward_client_cert_details proxy_100_continue normalize_path merge_slashes"
+        " forward_client_cert_details set_current_client_cert_details proxy_100_continue"
+        " normalize_path merge_slashes"
         " path_with_escaped_slashes_action strip_matching_host_port strip_any_host_port"
         " strip_trailing_host_dot append_x_forwarded_port upgrade_configs",
+        _HCM + "HttpConnectionManager.SetCurrentClientCertDetails": "subject cert chain dns uri",
         _HCM + "HttpConnectionManager.InternalAddressConfig": "cidr_ranges",
         _HCM + "HttpFilter": "name typed_config disabled",
         # HttpProtocolOptions and Http1ProtocolOptions serve both sides; lower_http.py has the rest
@@ -236,8 +238,6 @@ ENUM_VALUES: dict[str, frozenset[str]] = {
         _TLS + "SubjectAltNameMatcher.SanType": "EMAIL DNS URI IP_ADDRESS",
         _CLUSTER + "Cluster.LbPolicy": "ROUND_ROBIN",
         _HCM + "HttpConnectionManager.CodecType": "AUTO HTTP1 HTTP2",
-        _HCM + "HttpConnectionManager.ForwardClientCertDetails": "SANITIZE",
-        _ROUTE + "VirtualHost.TlsRequirementType": "NONE",
     }.items()
 }
 

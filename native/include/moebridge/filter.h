@@ -125,7 +125,22 @@ typedef enum mb_info {
     MB_INFO_TLS_VERSION = 21,             /* text: not found in clear text */
     MB_INFO_WORKER = 22,                  /* number: index of the worker */
     MB_INFO_LISTENER = 23,                /* text: name of the listener */
-    MB_INFO_COUNT = 24
+    /* Of the client's TLS connection; none of them is found in clear text. */
+    MB_INFO_TLS_CIPHER = 24,         /* text: OpenSSL's name */
+    MB_INFO_TLS_ALPN = 25,           /* text: "h2"; not found: nothing was agreed on */
+    MB_INFO_TLS_SNI = 26,            /* text: as the client asked */
+    MB_INFO_TLS_SESSION_REUSED = 27, /* number: 0, 1 */
+    /* Of the certificate that the client has shown; not found: it has shown none. */
+    MB_INFO_TLS_PEER_VERIFIED = 28,   /* number: 1: it passed every check */
+    MB_INFO_TLS_PEER_SUBJECT = 29,    /* text: RFC 2253 */
+    MB_INFO_TLS_PEER_ISSUER = 30,     /* text */
+    MB_INFO_TLS_PEER_SERIAL = 31,     /* text: hex */
+    MB_INFO_TLS_PEER_SHA256 = 32,     /* text: hex */
+    MB_INFO_TLS_PEER_URI_SANS = 33,   /* text: "a,b"; a comma in one is %2C */
+    MB_INFO_TLS_PEER_DNS_SANS = 34,   /* text: the same */
+    MB_INFO_TLS_PEER_NOT_BEFORE = 35, /* number: seconds since 1970 */
+    MB_INFO_TLS_PEER_NOT_AFTER = 36,  /* number: seconds since 1970 */
+    MB_INFO_COUNT = 37
 } mb_info;
 
 /* What a filter hands to `respond`. Zeroed fields mean "none". */
