@@ -1,0 +1,341 @@
+"""Tunnels over HTTP/2 (RFC 8441 and CONNECT), and between HTTP/1.1 and HTTP/2 in all directions."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import socket
+from typing import Any
+
+import h2.config
+import h2.connection
+import h2.events
+import h2.exceptions
+import h2.settings
+import pytest
+from tests.e2e.conftest import UpstreamMaker
+from tests.e2e.support.envoy_config import cluster, to
+from tests.e2e.support.messages import head
+from tests.e2e.support.upstream import Exchange
+from tests.e2e.upgrade.conftest import (
+    FileProxyMaker,
+    allow,
+    run,
+    switch,
+    until,
+    websocket_server,
+)
+from websockets.asyncio.client import connect
+from websockets.frames import Frame, Opcode
+
+import moebridge as mb
+
+END_S = 20
+OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+OVER_H2 = {"http2_protocol_options": {"allow_connect": True}}
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+def h2_cluster(address: str, **options: Any) -> Any:
+    """A cluster that speaks HTTP/2."""
+    typed = {
+        "@type": f"type.googleapis.com/{OPTIONS}",
+        "explicit_http_config": {"http2_protocol_options": options},
+    }
+    return cluster(address, typed_extension_protocol_options={OPTIONS: typed})
+
+
+class H2Client:
+    """A connection of the `h2` library with one stream at a time of interest."""
+
+    def __init__(self, address: str) -> None:
+        host, _, port = address.rpartition(":")
+        self.socket = socket.create_connection((host, int(port)), END_S)
+        self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+        self.h2.initiate_connection()
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.data = b""
+        self.ended = False
+        self.reset: int | None = None
+        self.flush()
+
+    def __enter__(self) -> H2Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def flush(self) -> None:
+        """Sends what the library has to say."""
+        self.socket.sendall(self.h2.data_to_send())
+
+    def step(self) -> None:
+        """Reads once."""
+        data = self.socket.recv(65_536)
+        assert data, "the connection ended"
+        for event in self.h2.receive_data(data):
+            if isinstance(event, h2.events.ResponseReceived):
+                self.headers = {str(k): str(v) for k, v in self._text(event.headers)}
+                self.status = int(self.headers[":status"])
+            elif isinstance(event, h2.events.DataReceived):
+                self.data += event.data
+                if event.flow_controlled_length:
+                    self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            elif isinstance(event, h2.events.StreamEnded):
+                self.ended = True
+            elif isinstance(event, h2.events.StreamReset):
+                self.reset = int(event.error_code)
+        self.flush()
+
+    @staticmethod
+    def _text(headers: Any) -> Any:
+        for name, value in headers:
+            yield (
+                name.decode() if isinstance(name, bytes) else name,
+                value.decode() if isinstance(value, bytes) else value,
+            )
+
+    def read_until(self, condition: Any) -> None:
+        """Reads until something has come."""
+        while not condition():
+            self.step()
+
+    def ask(
+        self, *fields: tuple[str, str], path: str = "/chat", protocol: str = "websocket"
+    ) -> int:
+        """Sends an extended CONNECT; the stream's number."""
+        self.read_until(lambda: self.h2.remote_settings.enable_connect_protocol)
+        number = self.h2.get_next_available_stream_id()
+        fixed = [
+            (":method", "CONNECT"),
+            (":protocol", protocol),
+            (":scheme", "http"),
+            (":path", path),
+            (":authority", "test.local"),
+        ]
+        self.h2.send_headers(number, [*fixed, *fields])
+        self.flush()
+        return number
+
+    def send(self, number: int, data: bytes, *, end: bool = False) -> None:
+        """Sends a piece, as the window allows."""
+        while data or end:
+            room = min(self.h2.local_flow_control_window(number), self.h2.max_outbound_frame_size)
+            if not room and data:
+                self.step()
+                continue
+            piece, data = data[:room], data[room:]
+            self.h2.send_data(number, piece, end_stream=end and not data)
+            self.flush()
+            if not data:
+                return
+
+
+def test_a_websocket_over_http2_gets_its_key_made(file_proxy: FileProxyMaker) -> None:
+    """The `h2` library in front, the `websockets` library behind: it checks the handshake."""
+
+    async def main() -> None:
+        async with websocket_server(compression=None) as upstream:
+            proxy = file_proxy(upstream, hcm=allow("websocket", **OVER_H2))
+            await asyncio.to_thread(talk, proxy.addresses["main"])
+
+    def talk(address: str) -> None:
+        with H2Client(address) as client:
+            number = client.ask(("sec-websocket-version", "13"))
+            client.read_until(lambda: client.status)
+            assert client.status == 200
+            assert "upgrade" not in client.headers
+            assert "connection" not in client.headers
+            for size in (5, 200, 70_000, 1 << 20):
+                text = b"x" * size
+                frame = Frame(Opcode.BINARY, text).serialize(mask=True)
+                client.data = b""
+                client.send(number, frame)
+                expected = Frame(Opcode.BINARY, text).serialize(mask=False)
+                client.read_until(lambda: len(client.data) >= len(expected))  # noqa: B023
+                assert client.data == expected
+            client.data = b""
+            client.send(number, Frame(Opcode.CLOSE, b"\x03\xe8").serialize(mask=True))
+            client.read_until(lambda: client.ended)
+            assert client.data == b"\x88\x02\x03\xe8"
+
+    run(main())
+
+
+def test_ends_pass_each_way_over_http2(
+    make_upstream: UpstreamMaker, file_proxy: FileProxyMaker
+) -> None:
+    async def handler(exchange: Exchange) -> None:
+        await exchange.send(head("HTTP/1.1 101 x", [("connection", "upgrade"), ("upgrade", "raw")]))
+        said = await exchange.reader.read()
+        await exchange.send(b"after your end: " + said)
+        exchange.close()
+
+    upstream = make_upstream(handler)
+    proxy = file_proxy(upstream.address, hcm=allow("raw", **OVER_H2))
+    with H2Client(proxy.addresses["main"]) as client:
+        number = client.ask(protocol="raw")
+        client.send(number, b"question", end=True)  # before the answer
+        client.read_until(lambda: client.ended)
+        assert (client.status, client.data) == (200, b"after your end: question")
+        # The connection goes on.
+        other = client.h2.get_next_available_stream_id()
+        assert other == number + 2
+    assert upstream.requests[0].method == "GET"
+    assert upstream.requests[0].get("upgrade") == "raw"
+    until(lambda: proxy.stats()["cluster.backend.upstream_cx_active"] == 0)
+
+
+def test_a_stream_that_is_reset_takes_the_upstream_along(
+    make_upstream: UpstreamMaker, file_proxy: FileProxyMaker
+) -> None:
+    proxy = file_proxy(make_upstream(switch).address, hcm=allow("raw", **OVER_H2))
+    with H2Client(proxy.addresses["main"]) as client:
+        number = client.ask(protocol="raw")
+        client.send(number, b"x")
+        client.read_until(lambda: client.data)
+        client.h2.reset_stream(number)
+        client.flush()
+        until(lambda: proxy.stats()["cluster.backend.upstream_cx_active"] == 0)
+        assert proxy.stats()["http.ingress.downstream_cx_active"] == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "status"), [("raw", "/chat", 403), ("websocket", "/none", 404)]
+)
+def test_refused_over_http2(
+    make_upstream: UpstreamMaker, file_proxy: FileProxyMaker, kind: str, path: str, status: int
+) -> None:
+    proxy = file_proxy(
+        make_upstream(switch).address,
+        routes=[to(prefix="/chat")],
+        hcm=allow("websocket", **OVER_H2),
+    )
+    with H2Client(proxy.addresses["main"]) as client:
+        client.ask(path=path, protocol=kind)
+        client.read_until(lambda: client.ended)
+        assert client.status == status
+
+
+def test_an_upstream_that_declines_a_websocket_of_http2(
+    make_upstream: UpstreamMaker, file_proxy: FileProxyMaker
+) -> None:
+    async def handler(exchange: Exchange) -> None:
+        await exchange.respond(400, body=b"declined")
+
+    proxy = file_proxy(make_upstream(handler).address, hcm=allow("websocket", **OVER_H2))
+    with H2Client(proxy.addresses["main"]) as client:
+        client.ask()
+        client.read_until(lambda: client.ended)
+        assert (client.status, client.data) == (400, b"declined")
+
+
+def test_extended_connect_that_is_off_is_a_stream_error(
+    make_upstream: UpstreamMaker, file_proxy: FileProxyMaker
+) -> None:
+    proxy = file_proxy(make_upstream(switch).address, hcm=allow("raw"))
+    with H2Client(proxy.addresses["main"]) as client:
+        client.step()
+        assert not client.h2.remote_settings.enable_connect_protocol
+        client.h2.remote_settings[h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL] = 1
+        client.h2.remote_settings.acknowledge()
+        client.ask(protocol="raw")
+        client.read_until(lambda: client.reset is not None)
+        assert client.reset == 1  # PROTOCOL_ERROR
+
+
+def test_connect_over_http2_ends_here(file_proxy: FileProxyMaker) -> None:
+    from tests.e2e.upgrade.test_connect import connect_route, tcp_server
+
+    with tcp_server(first=b"hello ") as target:
+        proxy = file_proxy(target, routes=[connect_route()])
+        with H2Client(proxy.addresses["main"]) as client:
+            number = client.h2.get_next_available_stream_id()
+            client.h2.send_headers(
+                number, [(":method", "CONNECT"), (":authority", "inside.test:443")]
+            )
+            client.send(number, b"x" * 200_000, end=True)
+            client.read_until(lambda: client.ended)
+            assert (client.status, client.data) == (200, b"hello " + b"x" * 200_000)
+
+
+class Swap(mb.HttpFilter):
+    """Counts tunnels' bytes, to see that filters hear them whatever the protocols."""
+
+    def on_load(self) -> None:
+        self.sent, self.received = self.counter("sent"), self.counter("received")
+
+    def on_request_body(self, stream: mb.Stream, data: mb.Buffer) -> None:  # noqa: ARG002
+        self.sent.inc(len(data))
+
+    def on_response_body(self, stream: mb.Stream, data: mb.Buffer) -> None:  # noqa: ARG002
+        self.received.inc(len(data))
+
+
+@pytest.mark.parametrize("hops", [1, 2], ids=["HTTP/1 to 2 to 1", "HTTP/1 to 2 to 2 to 1"])
+def test_websockets_between_protocols(file_proxy: FileProxyMaker, hops: int) -> None:
+    """The library on both ends speaks HTTP/1.1; what is between is HTTP/2."""
+
+    async def main() -> None:
+        async with websocket_server() as upstream:
+            last = file_proxy(upstream, hcm=allow("websocket", **OVER_H2))
+            address = last.addresses["main"]
+            for _ in range(hops):
+                front = file_proxy(
+                    [h2_cluster(address, allow_connect=True)], hcm=allow("websocket", **OVER_H2)
+                )
+                address = front.addresses["main"]
+            for _ in range(2):  # the second one finds a connection with the peer's settings
+                async with connect(f"ws://{address}/", max_size=1 << 24) as client:
+                    for message in ("hello", "x" * (1 << 20)):
+                        await client.send(message)
+                        assert await client.recv() == message
+                    await (await client.ping())
+            assert front.stats()["cluster.backend.upstream_cx_http2_total"] == 1
+            assert last.stats()["cluster.backend.upstream_cx_http1_total"] == 2
+
+    run(main())
+
+
+def test_the_answer_to_a_key_is_made_for_a_client_of_http1(file_proxy: FileProxyMaker) -> None:
+    async def main() -> None:
+        async with websocket_server() as upstream:
+            last = file_proxy(upstream, hcm=allow("websocket", **OVER_H2))
+            backend = [h2_cluster(last.addresses["main"])]
+            front = file_proxy(backend, hcm=allow("websocket"))
+            reader, writer = await asyncio.open_connection(*front.addresses["main"].split(":"))
+            key = base64.b64encode(b"0123456789abcdef")
+            writer.write(
+                b"GET / HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+                b"sec-websocket-version: 13\r\nsec-websocket-key: " + key + b"\r\n\r\n"
+            )
+            answer = (await reader.readuntil(b"\r\n\r\n")).lower()
+            accept = base64.b64encode(hashlib.sha1(key + GUID).digest())
+            assert answer.startswith(b"http/1.1 101 ")
+            assert b"sec-websocket-accept: " + accept.lower() + b"\r\n" in answer
+            assert answer.count(b"sec-websocket-accept") == 1
+            writer.close()
+            await writer.wait_closed()
+
+    run(main())
+
+
+def test_an_http2_upstream_without_extended_connect_is_an_error(
+    file_proxy: FileProxyMaker, make_upstream: UpstreamMaker
+) -> None:
+    last = file_proxy(make_upstream(switch).address, hcm=allow("raw"))  # allow_connect is off
+    front = file_proxy([h2_cluster(last.addresses["main"])], hcm=allow("raw"))
+    from tests.e2e.support.client import RawClient
+    from tests.e2e.upgrade.conftest import open_tunnel
+
+    for _ in range(2):  # on trust, then knowing better
+        with RawClient(front.addresses["main"]) as client:
+            assert open_tunnel(client).status in (502, 503)
+    assert not proxy_upstream_requests(last)
+
+
+def proxy_upstream_requests(proxy: mb.Proxy) -> int:
+    """How many requests a proxy has sent on."""
+    return int(proxy.stats()["cluster.backend.upstream_rq_total"])
