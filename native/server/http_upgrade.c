@@ -97,7 +97,7 @@ int mb__http_upgrade_request(mb_http_conn *hc, mb_stream *stream, const mb_hcm_c
         mb__http_refuse(stream, 403, MB_SLICE_LIT("upgrade_failed"));
         return MB_EPROTO;
     }
-    if (add_key(stream) < 0) {
+    if (hc->codec->vtable->multiplexed && add_key(stream) < 0) {
         return MB_ENOMEM;
     }
     stream->tunnel_waits = true;

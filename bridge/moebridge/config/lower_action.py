@@ -71,7 +71,7 @@ def _forward(ctx: Context, node: Node) -> Forward:
         grpc_timeout_scope=scope,
         grpc_timeout_max_ms=longest,
         grpc_timeout_offset_ms=offset,
-        upgrades=upgrades(node),
+        upgrades=upgrades(ctx, node),
     )
 
 
@@ -90,16 +90,21 @@ def _grpc_timeout(node: Node, duration: Node) -> tuple[_Scope, int, int]:
     return "exchange", node["max_grpc_timeout"], node.get("grpc_timeout_offset", 0)
 
 
-def upgrades(node: Node) -> list[Upgrade]:
+def upgrades(ctx: Context, node: Node) -> list[Upgrade]:
     """The upgrade_configs of a connection manager or of a route's action."""
-    return [
-        Upgrade(
-            type=entry.get("upgrade_type", ""),
-            enabled=entry.get("enabled", True),
-            terminate="connect_config" in entry,
-        )
-        for entry in node.nodes("upgrade_configs")
-    ]
+    found: dict[str, Upgrade] = {}
+    for entry in node.nodes("upgrade_configs"):
+        kind = entry.get("upgrade_type", "")
+        ends_here = "connect_config" in entry
+        if not kind:
+            ctx.fault(entry.at("upgrade_type"), "is required")
+        elif kind.lower() in found:
+            ctx.fault(entry.at("upgrade_type"), f"there are two for {quoted(kind)}")
+        elif ends_here and kind.upper() != "CONNECT":
+            ctx.fault(entry.at("connect_config"), f"is of CONNECT, not of {quoted(kind)}")
+        enabled = entry.get("enabled", True)
+        found[kind.lower()] = Upgrade(type=kind, enabled=enabled, terminate=ends_here)
+    return list(found.values())
 
 
 def _targets(ctx: Context, node: Node) -> list[ClusterTarget]:

@@ -56,7 +56,7 @@ def hcm(ctx: Context, node: Node) -> Hcm:
         timeouts=timeouts,
         http1=_http1(ctx, node.node("http_protocol_options")),
         http2=http2_options(ctx, node.node("http2_protocol_options"), streams=SERVER_STREAMS),
-        upgrades=upgrades(node),
+        upgrades=upgrades(ctx, node),
         server_name=node.get("server_name", "") or "envoy",
         forward_client_cert=lowered_enum(node, "forward_client_cert_details", "SANITIZE"),
         client_cert_details=_client_cert_details(node.node("set_current_client_cert_details")),

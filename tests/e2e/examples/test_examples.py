@@ -10,8 +10,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from websockets.sync import client as ws_client
+from websockets.sync import server as ws_server
 
 from ..support.client import fetch
 from ..support.command import Command, run_command
@@ -87,6 +91,26 @@ def test_tcp_filter() -> None:
             peer.sendall(b"enemy\nhello")
             assert read_all(peer) == b"no\n"
         assert server.count == 1
+
+
+def test_websocket_filter() -> None:
+    def echo(connection: ws_server.ServerConnection) -> None:
+        for message in connection:
+            connection.send(message)
+
+    with ws_server.serve(echo, "127.0.0.1", 0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        upstream: Any = SimpleNamespace(address=f"127.0.0.1:{server.socket.getsockname()[1]}")
+        with (
+            serving("websocket_filter.py", upstream) as address,
+            ws_client.connect(f"ws://{address}/") as client,
+        ):
+            for message, expected in (("hello", "HELLO"), (b"hello", b"hello")):
+                client.send(message)
+                assert client.recv(20) == expected
+        server.shutdown()
+        thread.join(20)
 
 
 def test_gateway_in_asyncio() -> None:

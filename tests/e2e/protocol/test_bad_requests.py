@@ -149,7 +149,6 @@ PAIRS = {
     "version 2.0": (get(line=b"GET / HTTP/2.0"), 505, get()),
     "version 0.9": (get(line=b"GET / HTTP/0.9"), 505, get()),
     "version 1.10": (get(line=b"GET / HTTP/1.10"), 400, get()),
-    "CONNECT": (get(line=b"CONNECT a:443 HTTP/1.1"), 403, get(line=b"CONNECTED / HTTP/1.1")),
     "Connection names Host": (
         get(b"host: a\r\nconnection: host\r\n"),
         400,
