@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -141,6 +143,20 @@ def test_many_messages(web: mb.Proxy) -> None:
     *messages, last = frames(decoded(answer.body))
     assert messages == [Frame(0, b"ab")] * 300
     assert last.flags == TRAILERS
+
+
+def test_call_by_http2_ends_with_its_body(web: mb.Proxy, tmp_path: Path) -> None:
+    """No trailers are left: the last DATA frame ends the stream."""
+    body = tmp_path / "body"
+    body.write_bytes(frame(b"hello"))
+    url = f"http://{web.addresses['main']}/test.Service/Unary"
+    how = ["-sS", "--http2-prior-knowledge", "--max-time", "20", "--data-binary", f"@{body}"]
+    show = ["-H", f"content-type: {BINARY}", "-w", "%{http_version} %{http_code}"]
+    said = subprocess.run(["curl", *how, *show, url], check=True, capture_output=True).stdout
+    assert said.endswith(b"2 200")
+    message, last = frames(said.removesuffix(b"2 200"))
+    assert message == Frame(0, b"hello")
+    assert trailers_of(last.data)["grpc-status"] == "0"
 
 
 def test_error_of_the_server(web: mb.Proxy) -> None:
