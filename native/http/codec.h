@@ -165,6 +165,9 @@ typedef struct mb_codec_vtable {
      * that wait for the peer's windows or the output. A peer that never takes them is the owner's
      * to notice, by time. */
     uint32_t (*unfinished)(const mb_codec *codec);
+    /* Server of many streams, else NULL. Resets those of `unfinished` of which nothing has left
+     * since the last call. Returns how many. */
+    uint32_t (*expire)(mb_codec *codec, mb_buffer *out);
     /* True while the connection can carry another stream after the present ones. */
     bool (*reusable)(const mb_codec *codec);
     void (*free)(mb_codec *codec);

@@ -82,6 +82,7 @@ typedef struct mb_h2_stream {
     bool closed;   /* the library has let go */
     bool given_up; /* RST_STREAM was submitted: by the owner, or no more of it is wanted */
     bool left;     /* counted in `unfinished` */
+    bool still;    /* ... and nothing was written of it since `expire` looked */
     bool busy;     /* in `tell`: must not be freed */
     uint32_t informational;
 } mb_h2_stream;
@@ -197,6 +198,7 @@ void mb__h2_reset(mb_codec *codec, mb_codec_stream *stream, mb_reset_reason reas
 void mb__h2_shut_down(mb_codec *codec, mb_buffer *out);
 int mb__h2_ping(mb_codec *codec, mb_buffer *out);
 uint32_t mb__h2_unfinished(const mb_codec *codec);
+uint32_t mb__h2_expire(mb_codec *codec, mb_buffer *out);
 bool mb__h2_reusable(const mb_codec *codec);
 
 /* What was queued for the peer has left, or is dropped. */

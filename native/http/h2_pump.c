@@ -97,6 +97,7 @@ static int send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
     h2->guard.data_sent++;
+    s->still = false;
     h2->counters->pending_send_bytes -= length;
     if (s->above && s->waiting.length <= h2->options.h2.stream_buffer_bytes / 2) {
         s->above = false;

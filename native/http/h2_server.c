@@ -108,6 +108,7 @@ static const mb_codec_vtable server_vtable = {
     .flush = mb__h2_flush,
     .ping = mb__h2_ping,
     .unfinished = mb__h2_unfinished,
+    .expire = mb__h2_expire,
     .reusable = mb__h2_reusable,
     .free = mb__h2_free,
 };

@@ -369,6 +369,50 @@ uint32_t mb__h2_unfinished(const mb_codec *codec) {
     return ((const mb_h2 *)codec)->unfinished;
 }
 
+/* Envoy's server answers whatever goes wrong with NO_ERROR; a client that is to see that a response
+ * is cut is better told so. */
+static uint32_t error_code_of(const mb_h2 *h2, const mb_h2_stream *s, mb_reset_reason reason) {
+    if (h2->is_server && s->end_sent) {
+        return NGHTTP2_NO_ERROR;
+    }
+    switch (reason) {
+    case MB_RESET_REFUSED:
+        return NGHTTP2_REFUSED_STREAM;
+    case MB_RESET_PROTOCOL:
+        return NGHTTP2_PROTOCOL_ERROR;
+    default:
+        return h2->is_server ? NGHTTP2_INTERNAL_ERROR : NGHTTP2_CANCEL;
+    }
+}
+
+/* Streams are closed when RST_STREAM is written, so the list stays as it is meanwhile. */
+uint32_t mb__h2_expire(mb_codec *codec, mb_buffer *out) {
+    mb_h2 *h2 = mb__h2(codec);
+    uint32_t count = 0;
+    int rc = 0;
+
+    if (h2->failed) {
+        return 0;
+    }
+    MB_LIST_FOREACH(&h2->streams, node) {
+        mb_h2_stream *s = MB_LIST_ENTRY(node, mb_h2_stream, node);
+
+        if (s->left && s->still && !s->given_up && rc == 0) {
+            rc = nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE, s->id,
+                                           error_code_of(h2, s, MB_RESET_LOCAL));
+            s->given_up = true;
+            mb__h2_drop_waiting(h2, s);
+            count++;
+        }
+        s->still = s->left;
+    }
+    if (rc != 0) {
+        mb__h2_note_result(h2, rc);
+    }
+    (void)mb__h2_submitted(h2, out);
+    return count;
+}
+
 void mb__h2_pause(mb_codec *codec, mb_codec_stream *stream, bool paused) {
     mb_h2 *h2 = mb__h2(codec);
     mb_h2_stream *s = mb__h2_state(stream);
@@ -387,22 +431,6 @@ void mb__h2_pause(mb_codec *codec, mb_codec_stream *stream, bool paused) {
         }
         s->kept_back = 0;
         mb__h2_make_ready(h2, s);
-    }
-}
-
-/* Envoy's server answers whatever goes wrong with NO_ERROR; a client that is to see that a response
- * is cut is better told so. */
-static uint32_t error_code_of(const mb_h2 *h2, const mb_h2_stream *s, mb_reset_reason reason) {
-    if (h2->is_server && s->end_sent) {
-        return NGHTTP2_NO_ERROR;
-    }
-    switch (reason) {
-    case MB_RESET_REFUSED:
-        return NGHTTP2_REFUSED_STREAM;
-    case MB_RESET_PROTOCOL:
-        return NGHTTP2_PROTOCOL_ERROR;
-    default:
-        return h2->is_server ? NGHTTP2_INTERNAL_ERROR : NGHTTP2_CANCEL;
     }
 }
 

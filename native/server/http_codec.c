@@ -8,6 +8,9 @@
  * Goodbye (RFC 9113 6.8): the first GOAWAY says that the end is near. A PING follows, and when its
  * answer comes the client has seen it: the second GOAWAY names the last stream, and the connection
  * closes with the last one. drain_timeout bounds the wait for the answer.
+ *
+ * Answers that wait for the client's windows after their stream is over for us are looked at every
+ * stream_idle_timeout: one that has not moved since the last look is reset (tx_flush_timeout).
  */
 #include "server/http_conn.h"
 
@@ -190,4 +193,30 @@ void mb__http_on_ping_ack(void *owner) {
 
 void mb__http_on_drain_timeout(mb_timer *timer) {
     goodbye_seen(MB_LIST_ENTRY(timer, mb_http_conn, drain_timer));
+}
+
+/* -- answers that the client does not let in --------------------------------------------------- */
+
+bool mb__http_has_unfinished(const mb_http_conn *hc) {
+    return hc->codec != NULL && hc->codec->vtable->multiplexed && !hc->read_ended &&
+           hc->codec->vtable->unfinished(hc->codec) > 0;
+}
+
+void mb__http_watch_unfinished(mb_http_conn *hc) {
+    uint64_t timeout_us = mb__http_conn_config(hc)->timeouts.stream_idle_us;
+    if (timeout_us > 0 && !hc->closing && !mb_timer_armed(&hc->flush_timer) &&
+        mb__http_has_unfinished(hc)) {
+        mb_loop_arm(hc->base.ingress->worker->loop, &hc->flush_timer, timeout_us);
+    }
+}
+
+/* Where no other stream runs the idle timer comes first and ends the connection. */
+void mb__http_on_flush_timeout(mb_timer *timer) {
+    mb_http_conn *hc = MB_LIST_ENTRY(timer, mb_http_conn, flush_timer);
+    if (!hc->closing) {
+        hc->base.ingress->server->h2_counters.tx_flush_timeout +=
+            hc->codec->vtable->expire(hc->codec, &hc->base.conn->out);
+        mb__http_conn_flush(hc);
+        mb__http_watch_unfinished(hc);
+    }
 }

@@ -68,6 +68,7 @@ static void on_close(void *owner, mb_conn *conn, mb_close_reason reason) {
     mb_loop_disarm(&hc->idle_timer);
     mb_loop_disarm(&hc->head_timer);
     mb_loop_disarm(&hc->duration_timer);
+    mb_loop_disarm(&hc->flush_timer);
     mb_loop_disarm(&hc->drain_timer);
     mb_loop_cancel(&hc->reset_task);
     mb_loop_cancel(&hc->receive_task);
@@ -304,12 +305,6 @@ void mb__http_conn_last_request(mb_http_conn *hc) {
     }
 }
 
-/* Answers that are over for us still wait in the codec. */
-static bool has_unfinished(const mb_http_conn *hc) {
-    return hc->codec != NULL && has_many_streams(hc) && !hc->read_ended &&
-           hc->codec->vtable->unfinished(hc->codec) > 0;
-}
-
 /* No request is to be expected any more. */
 static bool is_finished(const mb_http_conn *hc) {
     if (hc->codec == NULL) {
@@ -330,7 +325,8 @@ void mb__http_conn_go_on(mb_http_conn *hc) {
         return;
     }
     const mb_hcm_timeouts *timeouts = &mb__http_conn_config(hc)->timeouts;
-    if (has_unfinished(hc)) { /* the client lets nothing of its answers in: that is no idling */
+    if (mb__http_has_unfinished(
+            hc)) { /* the client lets nothing of its answers in: that is no idling */
         arm(hc, &hc->idle_timer, timeouts->stream_idle_us);
     } else if (is_finished(hc)) {
         mb__http_conn_close_later(hc, MB_CLOSE_FLUSH_LINGER);
@@ -372,6 +368,7 @@ void mb__http_conn_read_on(mb_http_conn *hc) {
 
 void mb__http_conn_stream_done(mb_http_conn *hc, mb_stream *stream) {
     head_seen(hc, stream);
+    mb__http_watch_unfinished(hc);
     mb_list_remove(&stream->owner_node);
     hc->stream_count--;
     mb_list_push_back(&hc->dying, &stream->owner_node);
@@ -514,7 +511,7 @@ const mb_conn_events mb__http_many_streams_events = {
 static void on_idle(mb_timer *timer) {
     mb_http_conn *hc = MB_LIST_ENTRY(timer, mb_http_conn, idle_timer);
     mb_metric_inc(mb__http_conn_metrics(hc)->cx_idle_timeout);
-    if (has_unfinished(hc)) {
+    if (mb__http_has_unfinished(hc)) {
         hc->base.ingress->server->h2_counters.tx_flush_timeout +=
             hc->codec->vtable->unfinished(hc->codec);
     }
@@ -557,6 +554,7 @@ static mb_http_conn *make(mb_ingress *ingress, const mb_accepted *accepted) {
     hc->idle_timer.on_expire = on_idle;
     hc->head_timer.on_expire = on_head_timeout;
     hc->duration_timer.on_expire = on_max_duration;
+    hc->flush_timer.on_expire = mb__http_on_flush_timeout;
     hc->drain_timer.on_expire = mb__http_on_drain_timeout;
     mb_list_init(&hc->streams);
     mb_list_init(&hc->dying);

@@ -28,6 +28,7 @@ typedef struct mb_http_conn {
     mb_timer idle_timer;     /* no stream */
     mb_timer head_timer;     /* request_headers_timeout */
     mb_timer duration_timer; /* max_connection_duration */
+    mb_timer flush_timer;    /* answers that are over for us wait for the client's windows */
     mb_timer drain_timer;    /* from MB_GOODBYE_NEAR on, in case the client does not answer */
     mb_h2_keepalive keepalive;
     uint8_t goodbye;      /* mb_goodbye */
@@ -99,6 +100,11 @@ void mb__http_codec_find(mb_http_conn *hc);
 void mb__http_say_goodbye(mb_http_conn *hc);
 void mb__http_on_ping_ack(void *owner);
 void mb__http_on_drain_timeout(mb_timer *timer);
+/* Answers that are over for us still wait in the codec, and may leave it. */
+bool mb__http_has_unfinished(const mb_http_conn *hc);
+/* They have as long as a stream without bytes has. */
+void mb__http_watch_unfinished(mb_http_conn *hc);
+void mb__http_on_flush_timeout(mb_timer *timer);
 
 /* -- http_upgrade.c ---------------------------------------------------------------------------- */
 

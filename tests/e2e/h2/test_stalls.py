@@ -85,6 +85,21 @@ def test_small_answers_that_no_window_lets_out_end_the_connection(front: FrontMa
     assert stats["http2.pending_send_bytes"] == stats["http2.streams_active"] == 0
 
 
+def test_small_answers_that_no_window_lets_out_are_given_up_beside_others(
+    front: FrontMaker,
+) -> None:
+    core = front(stream_idle_timeout=SOON)
+    with RawH2(core.address, values=CLOSED_WINDOW) as client:
+        stuck = [client.request("/one") for _ in range(10)]
+        while core.stats()["http2.tx_flush_timeout"] < len(stuck):
+            assert client.fetch("/empty").status == 200
+        assert all(client.answer(stream).reset is not None for stream in stuck)
+        assert client.fetch("/empty").status == 200
+        stats = core.stats()
+    assert stats["http2.pending_send_bytes"] == stats["http2.deferred_stream_close"] == 0
+    assert stats["http2.tx_reset"] == len(stuck)
+
+
 @pytest.mark.parametrize("step", [1, 2])
 def test_window_of_one_byte_gets_the_whole_answer(
     front: FrontMaker, upstream: Upstream, step: int

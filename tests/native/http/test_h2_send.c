@@ -136,6 +136,35 @@ MB_TEST(streams_take_turns_and_a_blocked_one_stops_nobody) {
     h2_rig_free(rig);
 }
 
+MB_TEST(what_stands_still_behind_its_window_is_given_up_by_expire) {
+    h2_rig *rig = server_with(NULL);
+    h2_flow *flows[3];
+
+    for (uint32_t i = 0; i < 3; i++) {
+        flows[i] = request(rig, 2 * i + 1, H2_END_STREAM, GET);
+        MB_CHECK_EQ_INT(h2_rig_respond(flows[i], 200, false), MB_OK);
+    }
+    MB_CHECK_EQ_INT(send_much(flows[0], 65535, false), MB_OK); /* takes the connection's window */
+    for (uint32_t i = 0; i < 2; i++) {
+        MB_CHECK_EQ_INT(send_much(flows[i], 20000, true), MB_OK);
+    }
+    (void)h2_rig_frames(rig);
+    /* Stream 5 is its owner's still, 3 goes on between two looks, 1 never does. */
+    MB_CHECK_EQ_INT(rig->codec->vtable->expire(rig->codec, &rig->out), 0);
+    update(rig, 0, 1000);
+    MB_CHECK_EQ_LIT(h2_rig_frames(rig), "DATA 3 1000");
+    MB_CHECK_EQ_INT(rig->codec->vtable->expire(rig->codec, &rig->out), 1);
+    MB_CHECK_EQ_LIT(h2_rig_frames(rig), "RST_STREAM 1 INTERNAL_ERROR");
+    MB_CHECK_EQ_INT(rig->codec->vtable->unfinished(rig->codec), 1);
+    MB_CHECK_EQ_INT(rig->codec->vtable->expire(rig->codec, &rig->out), 1);
+    MB_CHECK_EQ_LIT(h2_rig_frames(rig), "RST_STREAM 3 INTERNAL_ERROR");
+    MB_CHECK_EQ_INT(rig->codec->vtable->expire(rig->codec, &rig->out), 0);
+    MB_CHECK_EQ_INT(rig->counters.pending_send_bytes, 0);
+    MB_CHECK_EQ_INT(rig->counters.deferred_stream_close, 0);
+    MB_CHECK_EQ_INT(rig->counters.streams_active, 1);
+    h2_rig_free(rig);
+}
+
 MB_TEST(flush_stops_when_the_output_is_full_and_goes_on_when_it_has_sunk) {
     mb_codec_options options = {.h2.output_bytes = 30000, .h2.stream_buffer_bytes = 1 << 20};
     h2_rig *rig = server_with(&options);
