@@ -101,18 +101,97 @@ static void read_default_chain(mb_builder *builder, const mb_doc *doc,
     }
 }
 
+/* -- addresses ----------------------------------------------------------------------------- */
+
+typedef struct address_parts {
+    mb_listen_address listen;
+    mb_slice host, path;
+    uint16_t port;
+    bool ipv4_compat;
+} address_parts;
+
+static const mb_doc_field address_fields[] = {
+    MB_DOC_FIELD("host", TEXT, address_parts, host),
+    MB_DOC_FIELD("port", U16, address_parts, port),
+    MB_DOC_FIELD("path", TEXT, address_parts, path),
+    MB_DOC_FIELD("mode", U32, address_parts, listen.mode, .max = 0777),
+    MB_DOC_FIELD("ipv4_compat", BOOL, address_parts, ipv4_compat),
+};
+
+static void read_addresses(const mb_doc *doc, mb_listener_config *listener) {
+    mb_doc_items items;
+    mb_doc item;
+    listener->addresses = mb_doc_array(doc, &items, sizeof(*listener->addresses));
+    while (mb_doc_next(&items, &item)) {
+        address_parts found = {0};
+        MB_DOC_READ(&item, address_fields, &found);
+        found.listen.v6_only = !found.ipv4_compat;
+        if (found.path.len > 0) {
+            if (mb_address_unix(found.path, &found.listen.address) != MB_OK) {
+                mb_doc_fault_at(&item, "path", "is no path of a Unix socket");
+            }
+        } else if (mb_address_parse(found.host, found.port, &found.listen.address) != MB_OK) {
+            mb_doc_fault_at(&item, "host", "is no IP address");
+        }
+        listener->addresses[item.index] = found.listen;
+        listener->address_count = item.index + 1;
+    }
+    if (listener->address_count == 0) {
+        mb_doc_fault(doc, "must not be empty");
+    }
+}
+
+typedef struct option_parts {
+    int64_t level, name, value;
+    unsigned family, state;
+} option_parts;
+
+static const char *const families[] = {"any", "ipv4", "ipv6", NULL};
+static const char *const states[] = {"prebind", "bound", "listening", NULL};
+
+static const mb_doc_field option_fields[] = {
+    MB_DOC_FIELD("level", I64, option_parts, level),
+    MB_DOC_FIELD("name", I64, option_parts, name),
+    MB_DOC_FIELD("value", I64, option_parts, value),
+    MB_DOC_FIELD("family", ENUM, option_parts, family, .words = families),
+    MB_DOC_FIELD("state", ENUM, option_parts, state, .words = states),
+};
+
+static void read_socket_options(const mb_doc *doc, mb_listener_options *out) {
+    static const int known[] = {AF_UNSPEC, AF_INET, AF_INET6};
+    mb_doc_items items;
+    mb_doc item;
+    mb_socket_option *options = mb_doc_array(doc, &items, sizeof(*options));
+    out->socket_options = options;
+    while (mb_doc_next(&items, &item)) {
+        option_parts found = {0};
+        MB_DOC_READ(&item, option_fields, &found);
+        options[item.index] = (mb_socket_option){
+            .level = (int)found.level,
+            .name = (int)found.name,
+            .value = (int)found.value,
+            .family = known[found.family],
+            .state = (mb_socket_state)found.state,
+        };
+        out->socket_option_count = item.index + 1;
+    }
+}
+
+/* -- the listener -------------------------------------------------------------------------- */
+
 typedef struct listener_parts {
     mb_listener_config listener;
-    bool ipv4_compat;
-    mb_doc filter_chains, default_filter_chain, listener_filters;
+    mb_doc addresses, socket_options, filter_chains, default_filter_chain, listener_filters;
 } listener_parts;
 
 #define PART(key, what, member, ...) MB_DOC_FIELD(key, what, listener_parts, member, __VA_ARGS__)
 
 static const mb_doc_field listener_fields[] = {
     PART("name", CSTRING, listener.name, .min = 1),
-    PART("host", TEXT, listener.host, .min = 1),
-    PART("port", U16, listener.port),
+    PART("addresses", NODE, addresses),
+    PART("socket_options", NODE, socket_options),
+    PART("bind_to_port", BOOL, listener.bind_to_port),
+    PART("use_original_dst", BOOL, listener.use_original_dst),
     PART("filter_chains", NODE, filter_chains),
     PART("default_filter_chain", NODE, default_filter_chain),
     PART("listener_filters", NODE, listener_filters),
@@ -120,7 +199,6 @@ static const mb_doc_field listener_fields[] = {
     PART("continue_on_listener_filters_timeout", BOOL, listener.continue_on_filters_timeout),
     PART("reuse_port", BOOL, listener.options.reuse_port),
     PART("backlog", U32, listener.options.backlog, .min = 1, .max = INT32_MAX),
-    PART("ipv4_compat", BOOL, ipv4_compat),
     PART("per_connection_buffer_limit_bytes", U32, listener.buffer_limit_bytes),
     PART("stat_prefix", TEXT, listener.stat_prefix),
     PART("max_connections", U32, listener.options.max_connections),
@@ -130,11 +208,8 @@ static void read_listener(mb_builder *builder, const mb_doc *doc, mb_listener_co
     listener_parts found = {0};
     MB_DOC_READ(doc, listener_fields, &found);
     mb_listener_config *listener = &found.listener;
-    listener->options.v6_only = !found.ipv4_compat;
-    if (listener->host.len > 0 &&
-        mb_address_parse(listener->host, listener->port, &listener->address) != MB_OK) {
-        mb_doc_fault_at(doc, "host", "is no IP address");
-    }
+    read_addresses(&found.addresses, listener);
+    read_socket_options(&found.socket_options, &listener->options);
     mb__config_listener_filters(builder, &found.listener_filters, listener);
     read_chains(builder, &found.filter_chains, listener);
     read_default_chain(builder, &found.default_filter_chain, listener);

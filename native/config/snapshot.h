@@ -33,12 +33,12 @@ typedef struct mb_filter_chain_config {
 } mb_filter_chain_config;
 
 typedef struct mb_listener_config {
-    const char *name; /* NUL-terminated, unique in the snapshot */
-    mb_address address;
-    mb_slice host; /* as configured: numeric, without brackets */
-    uint16_t port; /* 0: any free one */
-    /* backlog, max_connections, reuse_port, v6_only as net/ takes them */
+    const char *name;             /* NUL-terminated, unique in the snapshot */
+    mb_listen_address *addresses; /* at least one */
+    uint32_t address_count;
     mb_listener_options options;
+    bool bind_to_port;           /* false: it only gets what another listener hands over */
+    bool use_original_dst;       /* hands over to the listener of the original destination */
     uint32_t buffer_limit_bytes; /* watermark of a connection, and the most a filter may hold */
     mb_slice stat_prefix;        /* empty: the address */
     mb_filter_chain_config *chains;

@@ -54,7 +54,8 @@ int mb__socket_connect(const mb_address *remote, const mb_address *local) {
 /* True when the path is a socket that refuses: its process is gone. */
 static bool unix_is_stale(const mb_address *address) {
     struct stat status;
-    if (stat(address->un.sun_path, &status) != 0 || !S_ISSOCK(status.st_mode)) {
+    if (address->un.sun_path[0] == '\0' || stat(address->un.sun_path, &status) != 0 ||
+        !S_ISSOCK(status.st_mode)) {
         return false;
     }
     int fd = mb__socket_connect(address, NULL);
@@ -64,7 +65,22 @@ static bool unix_is_stale(const mb_address *address) {
     return fd == -ECONNREFUSED;
 }
 
-int mb__socket_bind(const mb_address *address, bool reuse_port, bool v6_only) {
+int mb__socket_set_options(int fd, int family, mb_socket_state state,
+                           const mb_socket_option *options, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        const mb_socket_option *option = &options[i];
+        bool fits = option->family == AF_UNSPEC || option->family == family;
+        if (fits && option->state == state &&
+            setsockopt(fd, option->level, option->name, &option->value, sizeof(option->value)) !=
+                0) {
+            return errno;
+        }
+    }
+    return 0;
+}
+
+int mb__socket_bind(const mb_address *address, bool reuse_port, bool v6_only,
+                    const mb_socket_option *options, uint32_t count) {
     int fd = stream_socket(address);
     if (fd < 0) {
         return fd;
@@ -79,10 +95,14 @@ int mb__socket_bind(const mb_address *address, bool reuse_port, bool v6_only) {
     if (family == AF_INET6) {
         set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, v6_only);
     }
+    int error = mb__socket_set_options(fd, family, MB_SOCKET_PREBIND, options, count);
+    if (error != 0) {
+        return close_with(fd, error);
+    }
     if (bind(fd, &address->sa, address->length) == 0) {
         return fd;
     }
-    int error = errno;
+    error = errno;
     if (error == EADDRINUSE && family == AF_UNIX && unix_is_stale(address)) {
         unlink(address->un.sun_path);
         error = bind(fd, &address->sa, address->length) == 0 ? 0 : errno;

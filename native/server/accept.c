@@ -102,7 +102,22 @@ void mb_pending_close(mb_pending *pending) {
     refuse(pending->ingress, pending->fd);
 }
 
+static void accept_further(mb_ingress *ingress, const mb_accepted *accepted, bool handed_over);
+
+/* The listener that the connection was meant for, where that is another one. */
+static mb_ingress *hand_over_to(const mb_pending *pending) {
+    mb_ingress *ingress = pending->ingress;
+    bool restored = pending->origin != NULL && !pending->handed_over &&
+                    !mb_address_equal(&pending->local, &pending->origin->direct_local);
+    if (!pending->config->use_original_dst || !restored) {
+        return NULL;
+    }
+    mb_ingress *target = mb_ingress_for(ingress->server, &pending->local);
+    return target != ingress ? target : NULL;
+}
+
 static void go_on(mb_pending *pending) {
+    mb_ingress *ingress = pending->ingress;
     leave(pending);
     mb_accepted accepted = {
         .fd = pending->fd,
@@ -110,7 +125,14 @@ static void go_on(mb_pending *pending) {
         .local = pending->local,
         .origin = pending->origin,
     };
-    mb_accept_connection(pending->ingress, &accepted);
+    mb_ingress *target = hand_over_to(pending);
+    if (target == NULL) {
+        mb_accept_connection(ingress, &accepted);
+        return;
+    }
+    mb_listener_adopt(target->listener);
+    mb_listener_release(ingress->listener);
+    accept_further(target, &accepted, true);
 }
 
 static void wait_for_bytes(mb_pending *pending) {
@@ -183,10 +205,26 @@ static mb_pending *pending_new(mb_ingress *ingress, const mb_accepted *accepted)
     pending->free_task.run = on_free_task;
     pending->remote = accepted->remote;
     pending->local = accepted->local;
+    pending->origin = accepted->origin != NULL ? mb_origin_ref(accepted->origin) : NULL;
     mb_list_push_back(&ingress->pending, &pending->node);
     ingress->pending_count++;
     mb_metric_add(ingress->metrics.pre_cx_active, 1);
     return pending;
+}
+
+static void accept_further(mb_ingress *ingress, const mb_accepted *accepted, bool handed_over) {
+    if (ingress->config->filter_count == 0) {
+        mb_accepted further = *accepted;
+        mb_accept_connection(ingress, &further);
+        return;
+    }
+    mb_pending *pending = pending_new(ingress, accepted);
+    if (pending == NULL) {
+        refuse(ingress, accepted->fd);
+        return;
+    }
+    pending->handed_over = handed_over;
+    run_filters(pending);
 }
 
 void mb_accept_socket(mb_ingress *ingress, int fd, const mb_address *remote) {
@@ -195,14 +233,5 @@ void mb_accept_socket(mb_ingress *ingress, int fd, const mb_address *remote) {
     if (config->filter_count > 0 || config->sole_chain == NULL) {
         mb__socket_local(fd, &accepted.local);
     }
-    if (config->filter_count == 0) {
-        mb_accept_connection(ingress, &accepted);
-        return;
-    }
-    mb_pending *pending = pending_new(ingress, &accepted);
-    if (pending == NULL) {
-        refuse(ingress, fd);
-        return;
-    }
-    run_filters(pending);
+    accept_further(ingress, &accepted, false);
 }

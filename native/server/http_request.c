@@ -116,7 +116,15 @@ static int join_lines(mb_headers *headers, uint32_t token) {
     return mb_headers_set_token(headers, token, (mb_slice){joined, used - 1});
 }
 
+static bool is_ip(const mb_address *address) {
+    return address->length > 0 && address->sa.sa_family != AF_UNIX;
+}
+
+/* A client on a Unix socket has no address to be told. */
 static int append_forwarded_for(mb_stream *stream, const mb_address *peer) {
+    if (!is_ip(peer)) {
+        return MB_OK;
+    }
     char text[MB_ADDRESS_TEXT_BYTES];
     size_t len = mb_address_host_text(peer, text);
     mb_headers *headers = &stream->headers[MB_REQUEST];
@@ -135,6 +143,9 @@ static int append_forwarded_for(mb_stream *stream, const mb_address *peer) {
 }
 
 static int set_external_address(mb_stream *stream) {
+    if (!is_ip(&stream->info.remote)) {
+        return MB_OK;
+    }
     char text[MB_ADDRESS_TEXT_BYTES];
     mb_slice value;
     size_t len = mb_address_host_text(&stream->info.remote, text);

@@ -6,7 +6,9 @@
 #include "base/alloc.h"
 #include "base/slice.h"
 #include "server/pending.h"
+#include "server/server_internal.h"
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 static void on_accept(void *owner, mb_listener *listener, int fd, const mb_address *remote) {
@@ -50,7 +52,49 @@ int mb_ingress_metrics(const mb_ingress *ingress, const mb_listener_config *conf
 }
 
 bool mb_ingress_same_address(const mb_ingress *ingress, const mb_listener_config *config) {
-    return mb_address_equal(&ingress->config->address, &config->address);
+    const mb_listener_config *own = ingress->config;
+    bool same =
+        own->address_count == config->address_count && own->bind_to_port == config->bind_to_port;
+    for (uint32_t i = 0; i < own->address_count && same; i++) {
+        same = mb_address_equal(&own->addresses[i].address, &config->addresses[i].address);
+    }
+    return same;
+}
+
+static bool is_wildcard(const mb_address *address) {
+    switch (address->sa.sa_family) {
+    case AF_INET:
+        return address->in.sin_addr.s_addr == INADDR_ANY;
+    case AF_INET6:
+        return IN6_IS_ADDR_UNSPECIFIED(&address->in6.sin6_addr);
+    default:
+        return false;
+    }
+}
+
+static bool stands_for(const mb_ingress *ingress, const mb_address *destination, bool exact) {
+    for (uint32_t i = 0; i < ingress->config->address_count; i++) {
+        const mb_address *bound = mb_listener_address(ingress->listener, i);
+        const mb_address *own = bound != NULL ? bound : &ingress->config->addresses[i].address;
+        bool same_port = own->sa.sa_family == destination->sa.sa_family &&
+                         mb_address_port(own) == mb_address_port(destination);
+        if (exact ? mb_address_equal(own, destination) : same_port && is_wildcard(own)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+mb_ingress *mb_ingress_for(struct mb_server *server, const mb_address *destination) {
+    for (int exact = 1; exact >= 0; exact--) {
+        MB_LIST_FOREACH(&server->ingresses, node) {
+            mb_ingress *ingress = MB_LIST_ENTRY(node, mb_ingress, node);
+            if (stands_for(ingress, destination, exact == 1)) {
+                return ingress;
+            }
+        }
+    }
+    return NULL;
 }
 
 /* -- a newer configuration -----------------------------------------------------------------------
@@ -120,47 +164,89 @@ void mb_ingress_configure(mb_ingress *ingress, mb_snapshot *snapshot,
 /* -- life ----------------------------------------------------------------------------------------
  */
 
+static size_t address_text(const mb_address *address, char *out) {
+    bool is_unix = address->sa.sa_family == AF_UNIX;
+    /* As a URL: "unix:///run/x", "unix:relative", "unix:@abstract". */
+    size_t lead = !is_unix ? 0 : address->un.sun_path[0] == '/' ? 7 : 5;
+    memcpy(out, "unix://", lead);
+    return lead + mb_address_text(address, out + lead);
+}
+
+static int add_address(mb_ingress *ingress, uint32_t index) {
+    size_t bytes = sizeof(mb_ingress_address) + strlen(ingress->name) + 16;
+    mb_ingress_address *made = mb_zalloc(ingress->worker->allocator, bytes);
+    if (made == NULL) {
+        return ENOMEM;
+    }
+    made->bytes = bytes;
+    (void)address_text(mb_listener_address(ingress->listener, index), made->text);
+    strcpy(made->name, ingress->name);
+    if (index > 0) {
+        snprintf(made->name + strlen(made->name), 16, "[%u]", index);
+    }
+    mb_ingress_address **last = &ingress->addresses;
+    while (*last != NULL) {
+        last = &(*last)->next;
+    }
+    *last = made;
+    return 0;
+}
+
+/* 0, or an errno and which address it is about. */
+static int open_listener(mb_ingress *ingress, uint32_t *failed) {
+    const mb_listener_config *config = ingress->config;
+    *failed = 0;
+    ingress->listener =
+        mb_listener_new(&ingress->worker->net, &config->options, on_accept, ingress);
+    if (ingress->listener == NULL) {
+        return ENOMEM;
+    }
+    for (uint32_t i = 0; config->bind_to_port && i < config->address_count; i++) {
+        int error = mb_listener_add(ingress->listener, &config->addresses[i]);
+        if (error == 0) {
+            error = add_address(ingress, i);
+        }
+        if (error != 0) {
+            *failed = i;
+            return error;
+        }
+    }
+    const mb_address *first = mb_listener_address(ingress->listener, 0);
+    first = first != NULL ? first : &config->addresses[0].address;
+    ingress->address[mb_address_text(first, ingress->address)] = '\0';
+    return 0;
+}
+
 mb_ingress *mb_ingress_new(struct mb_server *server, mb_worker *worker, mb_snapshot *snapshot,
-                           const mb_listener_config *config, int *error) {
+                           const mb_listener_config *config, int *error, uint32_t *failed) {
     const mb_allocator *allocator = worker->allocator;
     size_t name_bytes = strlen(config->name) + 1;
-    mb_ingress *ingress = allocator->alloc(allocator->ctx, sizeof(*ingress));
-    char *name = allocator->alloc(allocator->ctx, name_bytes);
-    if (ingress == NULL || name == NULL) {
+    mb_ingress *ingress = mb_zalloc(allocator, sizeof(*ingress));
+    char *name = ingress != NULL ? mb_alloc(allocator, name_bytes) : NULL;
+    if (name == NULL) {
+        mb_free(allocator, ingress, sizeof(*ingress));
         *error = ENOMEM;
-        goto failed;
+        *failed = 0;
+        return NULL;
     }
-    memset(ingress, 0, sizeof(*ingress));
     memcpy(name, config->name, name_bytes);
     ingress->refs = 1;
     ingress->server = server;
     ingress->worker = worker;
     ingress->name = name;
+    ingress->snapshot = mb_snapshot_ref(snapshot);
     ingress->config = config;
     mb_list_init(&ingress->downstreams);
     mb_list_init(&ingress->pending);
-    ingress->listener = mb_listener_new(&worker->net, &config->address, &config->options, on_accept,
-                                        ingress, error);
-    if (ingress->listener == NULL) {
-        goto failed;
-    }
-    size_t len = mb_address_text(mb_listener_address(ingress->listener), ingress->address);
-    ingress->address[len] = '\0';
-    if (mb_ingress_metrics(ingress, config, &ingress->metrics) < 0) {
+    *error = open_listener(ingress, failed);
+    if (*error == 0 && mb_ingress_metrics(ingress, config, &ingress->metrics) < 0) {
         *error = ENOMEM;
-        mb_listener_free(ingress->listener);
-        goto failed;
     }
-    ingress->snapshot = mb_snapshot_ref(snapshot);
+    if (*error != 0) {
+        mb_ingress_unref(ingress);
+        return NULL;
+    }
     return ingress;
-failed:
-    if (ingress != NULL) {
-        allocator->free(allocator->ctx, ingress, sizeof(*ingress));
-    }
-    if (name != NULL) {
-        allocator->free(allocator->ctx, name, name_bytes);
-    }
-    return NULL;
 }
 
 void mb_ingress_unref(mb_ingress *ingress) {
@@ -169,6 +255,11 @@ void mb_ingress_unref(mb_ingress *ingress) {
     }
     const mb_allocator *allocator = ingress->worker->allocator;
     mb_listener_free(ingress->listener);
+    while (ingress->addresses != NULL) {
+        mb_ingress_address *first = ingress->addresses;
+        ingress->addresses = first->next;
+        mb_free(allocator, first, first->bytes);
+    }
     mb_free(allocator, ingress->peeked, MB_PENDING_PEEK_BYTES);
     mb_snapshot_unref(ingress->snapshot);
     allocator->free(allocator->ctx, ingress->name, strlen(ingress->name) + 1);

@@ -22,13 +22,22 @@ typedef struct mb_listener_metrics {
     mb_metric *proxy_proto_error;
 } mb_listener_metrics;
 
+/* An address that it listens on, as others are told of it. */
+typedef struct mb_ingress_address {
+    struct mb_ingress_address *next;
+    size_t bytes;                         /* of this block */
+    char text[MB_ADDRESS_TEXT_BYTES + 8]; /* "ip:port", "unix:///path", "unix:@name" */
+    char name[];                          /* the listener's; "name[1]" of its second address */
+} mb_ingress_address;
+
 typedef struct mb_ingress {
     mb_list_node node; /* in the server's list */
     uint32_t refs;
     struct mb_server *server;
     mb_worker *worker;
     char *name;                              /* NUL-terminated, owned */
-    char address[MB_ADDRESS_TEXT_BYTES + 1]; /* with the real port, NUL-terminated */
+    char address[MB_ADDRESS_TEXT_BYTES + 1]; /* the first, with the real port; for statistics */
+    struct mb_ingress_address *addresses;    /* those it listens on; owned */
     mb_listener *listener;                   /* stopped once draining */
     mb_snapshot *snapshot;                   /* one reference; `config` points into it */
     const mb_listener_config *config;
@@ -43,9 +52,10 @@ typedef struct mb_ingress {
     bool draining;
 } mb_ingress;
 
-/* Binds. NULL with `*error` an errno; ENOMEM when out of memory. */
+/* Binds. NULL with `*error` an errno, ENOMEM when out of memory, and which of the addresses it is
+ * about in `*failed`. */
 mb_ingress *mb_ingress_new(struct mb_server *server, mb_worker *worker, mb_snapshot *snapshot,
-                           const mb_listener_config *config, int *error);
+                           const mb_listener_config *config, int *error, uint32_t *failed);
 static inline mb_ingress *mb_ingress_ref(mb_ingress *ingress) {
     ingress->refs++;
     return ingress;
@@ -61,8 +71,12 @@ void mb_ingress_configure(mb_ingress *ingress, mb_snapshot *snapshot,
 void mb_ingress_drain(mb_ingress *ingress);
 /* Ends all connections at once. */
 void mb_ingress_close(mb_ingress *ingress);
-/* True when both name the same socket address as configured. */
+/* True when both name the same socket addresses as configured. */
 bool mb_ingress_same_address(const mb_ingress *ingress, const mb_listener_config *config);
+
+/* The one that stands for a destination: by its exact address, else by port on all addresses. NULL:
+ * there is none. */
+mb_ingress *mb_ingress_for(struct mb_server *server, const mb_address *destination);
 
 /* listener_metrics.c. MB_OK, MB_ENOMEM, MB_EINVAL. */
 int mb_listener_metrics_define(mb_stats *stats, mb_slice listener, mb_listener_metrics *out);

@@ -29,9 +29,10 @@ typedef struct mb_pending {
     const mb_listener_config *config;
     uint32_t filter; /* the one that runs */
     int fd;
-    mb_io io;     /* while it waits */
-    bool watched; /* `io` is with the poller */
-    bool hangup;  /* the client sends no more */
+    mb_io io;         /* while it waits */
+    bool watched;     /* `io` is with the poller */
+    bool handed_over; /* by the listener that accepted it */
+    bool hangup;      /* the client sends no more */
     mb_timer timer;
     mb_task free_task;
     mb_address remote;

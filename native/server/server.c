@@ -283,7 +283,10 @@ uint64_t mb__server_next_conn_id(struct mb_server *server) {
 size_t mb_server_listener_count(const mb_server *server) {
     size_t count = 0;
     MB_LIST_FOREACH(&server->ingresses, node) {
-        count++;
+        const mb_ingress_address *at = MB_LIST_ENTRY(node, mb_ingress, node)->addresses;
+        for (; at != NULL; at = at->next) {
+            count++;
+        }
     }
     return count;
 }
@@ -291,11 +294,13 @@ size_t mb_server_listener_count(const mb_server *server) {
 int mb_server_listener(const mb_server *server, size_t index, const char **name,
                        const char **address) {
     MB_LIST_FOREACH(&server->ingresses, node) {
-        if (index-- == 0) {
-            const mb_ingress *ingress = MB_LIST_ENTRY(node, mb_ingress, node);
-            *name = ingress->name;
-            *address = ingress->address;
-            return MB_OK;
+        const mb_ingress_address *at = MB_LIST_ENTRY(node, mb_ingress, node)->addresses;
+        for (; at != NULL; at = at->next) {
+            if (index-- == 0) {
+                *name = at->name;
+                *address = at->text;
+                return MB_OK;
+            }
         }
     }
     return MB_ENOTFOUND;

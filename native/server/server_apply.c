@@ -100,12 +100,17 @@ static int plan_listener(mb_server *server, mb_snapshot *snapshot, uint32_t i, l
         return mb_ingress_metrics(ingress, config, &plan->metrics);
     }
     int error = 0;
-    ingress = mb_ingress_new(server, &server->worker, snapshot, config, &error);
+    uint32_t failed;
+    ingress = mb_ingress_new(server, &server->worker, snapshot, config, &error, &failed);
     if (ingress == NULL) {
         char address[MB_ADDRESS_TEXT_BYTES];
-        size_t len = mb_address_text(&config->address, address);
-        mb_text_format(faults, "listeners[%u].address: cannot listen on %.*s: %s\n", i, (int)len,
-                       address, strerror(error));
+        size_t len = mb_address_text(&config->addresses[failed].address, address);
+        mb_text_format(faults, "listeners[%u].", i);
+        if (failed > 0) { /* the model's addresses are one list, Envoy's are two */
+            mb_text_format(faults, "additional_addresses[%u].", failed - 1);
+        }
+        mb_text_format(faults, "address: cannot listen on %.*s: %s\n", (int)len, address,
+                       strerror(error));
         return MB_ECONFIG;
     }
     plan->ingress = ingress;

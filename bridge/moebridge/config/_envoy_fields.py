@@ -245,6 +245,19 @@ TABLE: dict[str, Any] = {
 'ignore_global_conn_limit': {'type': 'bool'},
 'bypass_overload_manager': {'type': 'bool'},
 }, "required_oneofs": []},
+'envoy.config.listener.v3.AdditionalAddress': {"fields": {
+'address': {'type': 'message', 'of': 'envoy.config.core.v3.Address'},
+'socket_options': {'type': 'message', 'of': 'envoy.config.core.v3.SocketOptionsOverride'},
+}, "required_oneofs": []},
+'envoy.config.core.v3.SocketOption': {"fields": {
+'description': {'type': 'string'},
+'level': {'type': 'int64'},
+'name': {'type': 'int64'},
+'int_value': {'type': 'int64', 'oneof': 'value'},
+'buf_value': {'type': 'bytes', 'oneof': 'value'},
+'state': {'type': 'enum', 'of': 'envoy.config.core.v3.SocketOption.SocketState', 'rules': {'defined_only': True}},
+'type': {'type': 'message', 'of': 'envoy.config.core.v3.SocketOption.SocketType'},
+}, "required_oneofs": ['value']},
 'envoy.config.listener.v3.FilterChain': {"fields": {
 'filter_chain_match': {'type': 'message', 'of': 'envoy.config.listener.v3.FilterChainMatch'},
 'filters': {'repeated': True, 'type': 'message', 'of': 'envoy.config.listener.v3.Filter'},
@@ -963,6 +976,7 @@ TABLE: dict[str, Any] = {
 'envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher.SanType': {'SAN_TYPE_UNSPECIFIED': 0, 'EMAIL': 1, 'DNS': 2, 'URI': 3, 'IP_ADDRESS': 4, 'OTHER_NAME': 5},
 'envoy.config.listener.v3.Listener.DrainType': {'DEFAULT': 0, 'MODIFY_ONLY': 1},
 'envoy.config.core.v3.TrafficDirection': {'UNSPECIFIED': 0, 'INBOUND': 1, 'OUTBOUND': 2},
+'envoy.config.core.v3.SocketOption.SocketState': {'STATE_PREBIND': 0, 'STATE_BOUND': 1, 'STATE_LISTENING': 2},
 'envoy.config.listener.v3.FilterChainMatch.ConnectionSourceType': {'ANY': 0, 'SAME_IP_OR_LOOPBACK': 1, 'EXTERNAL': 2},
 'envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol.TlvLocation': {'DYNAMIC_METADATA': 0, 'FILTER_STATE': 1},
 'envoy.config.core.v3.ProxyProtocolPassThroughTLVs.PassTLVsMatchType': {'INCLUDE_ALL': 0, 'INCLUDE': 1},

@@ -7,13 +7,42 @@ safe bounds from docs/defaults.md.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from moebridge.config.hcm_model import Hcm, HttpFilter
 from moebridge.config.listener_filter_model import ChainMatch, ListenerFilter
 from moebridge.config.tcp_model import TcpProxy
 from moebridge.config.tls_model import DownstreamTls
 from moebridge.config.value_model import Value
 
-__all__ = ["FilterChain", "Listener"]
+__all__ = ["FilterChain", "ListenAddress", "Listener", "SocketOption"]
+
+
+class ListenAddress(Value, frozen=True, kw_only=True):
+    """An address to listen on: TCP, or with a `path` a Unix socket."""
+
+    # IPv4 or IPv6 address without brackets; "" with a path.
+    host: str = ""
+    # 0 .. 65535, 0 = any free one.
+    port: int = 0
+    # "@name" stands in the abstract namespace. "" = none.
+    path: str = ""
+    # Of the socket's file; 0 = as the umask says.
+    mode: int = 0
+    # IPV6_V6ONLY off. Default false.
+    ipv4_compat: bool = False
+
+
+class SocketOption(Value, frozen=True, kw_only=True):
+    """setsockopt(2) on a listening socket; one that fails refuses the configuration."""
+
+    level: int
+    name: int
+    value: int
+    # Only for sockets of that family.
+    family: Literal["any", "ipv4", "ipv6"] = "any"
+    # When: before bind, after it, after listen.
+    state: Literal["prebind", "bound", "listening"] = "prebind"
 
 
 class FilterChain(Value, frozen=True, kw_only=True):
@@ -38,12 +67,17 @@ class FilterChain(Value, frozen=True, kw_only=True):
 class Listener(Value, frozen=True, kw_only=True):
     """Envoy's Listener."""
 
-    # Unique; "listener_<n>" when not given. `proxy.addresses` has it as key.
+    # Unique; "listener_<n>" when not given. `proxy.addresses` has it as key, "name[1]" for the
+    # second address.
     name: str
-    # IPv4 or IPv6 address without brackets.
-    host: str
-    # 0 .. 65535, 0 = any free one.
-    port: int
+    # Never empty: Envoy's address, then additional_addresses.
+    addresses: list[ListenAddress]
+    # Envoy's freebind, transparent, tcp_fast_open_queue_length and socket_options.
+    socket_options: list[SocketOption] = []
+    # False: no socket; it gets what another listener hands over. Default true.
+    bind_to_port: bool = True
+    # Hands a connection over to the listener of its original destination. Default false.
+    use_original_dst: bool = False
     # In the order of the file. One of them or the default one; at least one of both.
     filter_chains: list[FilterChain]
     # For connections that match none of them. None: such a connection is closed.
@@ -58,8 +92,6 @@ class Listener(Value, frozen=True, kw_only=True):
     reuse_port: bool = True
     # listen(2). Envoy's tcp_backlog_size, default the system's cap; ours 4096 (the system caps it).
     backlog: int = 4096
-    # IPV6_V6ONLY off (Envoy's ipv4_compat). Default false.
-    ipv4_compat: bool = False
     # Watermark of a connection's buffers, and the most a filter may hold of one body (413 / 500).
     # Default 1 MiB, edge profile 32 KiB.
     per_connection_buffer_limit_bytes: int = 1024 * 1024

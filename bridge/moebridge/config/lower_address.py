@@ -8,11 +8,20 @@ import re
 from typing import NamedTuple
 
 from moebridge.config.faults import Path, quoted
+from moebridge.config.listener_model import ListenAddress
 from moebridge.config.lower_values import Context
 from moebridge.config.proto_json import Node
 from moebridge.config.value_model import CidrRange
 
-__all__ = ["LoweredAddress", "address", "cidr_ranges", "is_host_name", "is_ip", "is_link_local"]
+__all__ = [
+    "LoweredAddress",
+    "address",
+    "cidr_ranges",
+    "is_host_name",
+    "is_ip",
+    "is_link_local",
+    "listen_addresses",
+]
 
 #: sun_path of unix(7), without the NUL at its end or beginning.
 _PATH_BYTES = 107
@@ -71,6 +80,34 @@ def address(ctx: Context, node: Node) -> LoweredAddress:
         host=socket.get("address", ""),
         port=socket.get("port_value", 0),
         ipv4_compat=socket.get("ipv4_compat", False),
+    )
+
+
+def listen_addresses(ctx: Context, listener: Node) -> list[ListenAddress]:
+    """What a listener listens on: `address`, then `additional_addresses`.
+
+    Args:
+        ctx: where faults go.
+        listener: a Listener.
+    """
+    nodes = [listener, *listener.nodes("additional_addresses")]
+    return [_listen_address(ctx, node) for node in nodes]
+
+
+def _listen_address(ctx: Context, owner: Node) -> ListenAddress:
+    if "address" not in owner and "address" not in owner.bad:
+        ctx.fault(owner.at("address"), "is required")
+    node = owner.node("address")
+    lowered = address(ctx, node)
+    if lowered.host and not is_ip(lowered.host):
+        at = node.node("socket_address").at("address")
+        ctx.fault(at, f"{quoted(lowered.host)} is no IP address (without brackets)")
+    return ListenAddress(
+        host=lowered.host,
+        port=lowered.port,
+        path=lowered.path,
+        mode=lowered.mode,
+        ipv4_compat=lowered.ipv4_compat,
     )
 
 

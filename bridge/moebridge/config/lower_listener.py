@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from moebridge.config.faults import Faults, Path, quoted
-from moebridge.config.lower_address import is_ip
+from moebridge.config.lower_address import listen_addresses
 from moebridge.config.lower_cluster import buffer_limit, clusters
 from moebridge.config.lower_hcm import hcm
 from moebridge.config.lower_listener_filter import chain_match, listener_filters
 from moebridge.config.lower_network import network_filter, tcp_proxy
+from moebridge.config.lower_socket import socket_options
 from moebridge.config.lower_tls import downstream_tls, secrets
 from moebridge.config.lower_values import Context
 from moebridge.config.model import Config, FilterChain, Hcm, HttpFilter, Listener, TcpProxy
@@ -43,17 +44,13 @@ def bootstrap(faults: Faults, node: Node) -> Config:
     names = frozenset(c["name"] for c in cluster_nodes if "name" in c)
     listeners = []
     seen: dict[str, Path] = {}
-    addresses: set[tuple[str, int]] = set()
+    addresses: set[str] = set()
     for i, listener in enumerate(resources.nodes("listeners")):
         # A context of its own: what one connection manager says does not reach the next.
         lowered = _listener(Context(faults=faults, clusters=names, secrets=known), listener, i)
         if seen.setdefault(lowered.name, listener.path) != listener.path:
             faults.add(listener.at("name"), f"duplicate listener name {quoted(lowered.name)}")
-        address = (lowered.host, lowered.port)
-        if address in addresses:
-            faults.add(listener.at("address"), f"duplicate address {address[0]}:{address[1]}")
-        if lowered.port:
-            addresses.add(address)
+        _refuse_same_addresses(faults, listener, lowered, addresses)
         listeners.append(lowered)
     own = node.node("node")
     return Config(
@@ -64,20 +61,24 @@ def bootstrap(faults: Faults, node: Node) -> Config:
     )
 
 
+def _refuse_same_addresses(faults: Faults, node: Node, listener: Listener, seen: set[str]) -> None:
+    """One that this file has already; any free port is another one each time."""
+    for i, one in enumerate(listener.addresses):
+        text = one.path or (f"{one.host}:{one.port}" if one.port else "")
+        if text and text in seen:
+            at = (node.at("additional_addresses"), i - 1) if i else node.path
+            faults.add((at, "address"), f"duplicate address {text}")
+        seen.add(text)
+
+
 def _listener(ctx: Context, node: Node, index: int) -> Listener:
-    if "address" not in node and "address" not in node.bad:
-        ctx.fault(node.at("address"), "is required")
-    if "pipe" in node.node("address"):
-        ctx.fault(node["address"].at("pipe"), f"{NOT_YET} here")
-    socket = node.node("address").node("socket_address")
-    host = socket.get("address", "")
-    if host and not is_ip(host):
-        ctx.fault(socket.at("address"), f"{quoted(host)} is no IP address (without brackets)")
     chains, default, max_connections = _chains(ctx, node)
     return Listener(
         name=node.get("name", "") or f"listener_{index}",
-        host=host,
-        port=socket.get("port_value", 0),
+        addresses=listen_addresses(ctx, node),
+        socket_options=socket_options(ctx, node),
+        bind_to_port=node.get("bind_to_port", True),
+        use_original_dst=node.get("use_original_dst", False),
         filter_chains=chains,
         default_filter_chain=default,
         listener_filters=listener_filters(ctx, node),
@@ -87,7 +88,6 @@ def _listener(ctx: Context, node: Node, index: int) -> Listener:
         ),
         reuse_port=node.get("enable_reuse_port", True),
         backlog=node.get("tcp_backlog_size", BACKLOG),
-        ipv4_compat=socket.get("ipv4_compat", False),
         per_connection_buffer_limit_bytes=buffer_limit(ctx, node),
         stat_prefix=node.get("stat_prefix", ""),
         max_connections=max_connections,

@@ -24,7 +24,7 @@ from moebridge.config.cluster_model import (
 )
 from moebridge.config.hcm_model import AccessLog, Hcm, Http1Options, HttpFilter, Timeouts
 from moebridge.config.http2_model import Http2Options, Keepalive
-from moebridge.config.listener_model import FilterChain, Listener
+from moebridge.config.listener_model import FilterChain, ListenAddress, Listener, SocketOption
 from moebridge.config.route_model import (
     ClusterTarget,
     DirectResponse,
@@ -80,6 +80,7 @@ __all__ = [
     "Http2Options",
     "HttpFilter",
     "Keepalive",
+    "ListenAddress",
     "Listener",
     "LiteralSegment",
     "OperatorSegment",
@@ -93,6 +94,7 @@ __all__ = [
     "RouteConfig",
     "RouteMatch",
     "Segment",
+    "SocketOption",
     "StringMatch",
     "TcpCluster",
     "TcpKeepalive",

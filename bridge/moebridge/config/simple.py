@@ -24,6 +24,7 @@ from moebridge.config.model import (
     FilterChain,
     Hcm,
     HttpFilter,
+    ListenAddress,
     Listener,
     TcpCluster,
     TcpProxy,
@@ -178,8 +179,7 @@ def build_simple(
         raise ConfigError(faults.list())
     listener = Listener(
         name=LISTENER_NAME,
-        host=host,
-        port=port,
+        addresses=[ListenAddress(host=host, port=port)],
         filter_chains=[
             FilterChain(
                 network_filters=list(network_filters),

@@ -73,7 +73,11 @@ FIELDS: dict[str, frozenset[str]] = {
         # Listener
         _LISTENER + "Listener": "name address stat_prefix filter_chains default_filter_chain"
         " per_connection_buffer_limit_bytes enable_reuse_port tcp_backlog_size listener_filters"
-        " listener_filters_timeout continue_on_listener_filters_timeout",
+        " listener_filters_timeout continue_on_listener_filters_timeout additional_addresses"
+        " bind_to_port use_original_dst freebind transparent tcp_fast_open_queue_length"
+        " socket_options",
+        _LISTENER + "AdditionalAddress": "address",
+        _CORE + "SocketOption": "description level name int_value state",
         _LISTENER + "FilterChain": "name filter_chain_match filters transport_socket"
         " transport_socket_connect_timeout",
         _LISTENER + "FilterChainMatch": "destination_port prefix_ranges server_names"

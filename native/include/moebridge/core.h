@@ -83,8 +83,10 @@ size_t mb_server_ready(mb_server *server, mb_ready *out, size_t max);
  * `timeout_us`, then resets the rest. Returns at once. */
 void mb_server_drain(mb_server *server, uint64_t timeout_us);
 
+/* How many addresses all listeners together listen on. */
 size_t mb_server_listener_count(const mb_server *server);
-/* Name and "ip:port" of a listener, NUL-terminated, valid until the next apply. */
+/* One of them: the listener's name, "name[1]" for its second address and so on; and "ip:port",
+ * "unix:///path" or "unix:@name"; NUL-terminated, valid until the next apply. */
 int mb_server_listener(const mb_server *server, size_t index, const char **name,
                        const char **address);
 

@@ -65,7 +65,9 @@ def minimal() -> m.Config:
     return m.Config(
         listeners=[
             m.Listener(
-                name="main", host="127.0.0.1", port=0, filter_chains=[m.FilterChain(hcm=hcm)]
+                name="main",
+                addresses=[m.ListenAddress(host="127.0.0.1")],
+                filter_chains=[m.FilterChain(hcm=hcm)],
             )
         ],
         clusters=[m.Cluster(name="backend", endpoints=[m.Endpoint(host="127.0.0.1", port=80)])],
@@ -216,8 +218,16 @@ def full() -> m.Config:
     )
     listener = m.Listener(
         name="main",
-        host="::1",
-        port=8080,
+        addresses=[
+            m.ListenAddress(host="::1", port=8080, ipv4_compat=True),
+            m.ListenAddress(path="/run/listener", mode=0o660),
+            m.ListenAddress(path="@listener"),
+        ],
+        socket_options=[
+            m.SocketOption(level=56, name=57, value=-58, family="ipv6", state="listening")
+        ],
+        bind_to_port=False,
+        use_original_dst=True,
         filter_chains=[
             m.FilterChain(
                 name="first",
@@ -255,7 +265,6 @@ def full() -> m.Config:
         continue_on_listener_filters_timeout=True,
         reuse_port=False,
         backlog=14,
-        ipv4_compat=True,
         per_connection_buffer_limit_bytes=15,
         stat_prefix="edge",
         max_connections=16,

@@ -3,6 +3,33 @@
 #include "config/documents.h"
 #include "support/config_world.h"
 
+MB_TEST(every_address_and_socket_option_arrives) {
+    config_world world;
+    MB_CHECK(config_world_init(&world, 0));
+    mb_snapshot *snapshot = config_world_load(&world, NULL, config_full, NULL);
+    const mb_listener_config *listener = &snapshot->listeners[0];
+    const mb_listen_address *addresses = listener->addresses;
+    MB_CHECK_EQ_INT(listener->address_count, 3);
+    MB_CHECK_EQ_INT(mb_address_port(&addresses[0].address), 8080);
+    MB_CHECK_EQ_INT(addresses[0].address.sa.sa_family, AF_INET6);
+    MB_CHECK(!addresses[0].v6_only && addresses[1].v6_only);
+    MB_CHECK_EQ_LIT(mb_slice_from_c(addresses[1].address.un.sun_path), "/run/listener");
+    MB_CHECK_EQ_INT(addresses[1].mode, 0660);
+    MB_CHECK_EQ_INT(addresses[2].address.un.sun_path[0], 0);
+    MB_CHECK(!listener->bind_to_port && listener->use_original_dst);
+    MB_CHECK_EQ_INT(listener->options.socket_option_count, 1);
+    const mb_socket_option *option = listener->options.socket_options;
+    MB_CHECK(option->level == 56 && option->name == 57 && option->value == -58);
+    MB_CHECK(option->family == AF_INET6 && option->state == MB_SOCKET_LISTENING);
+    mb_snapshot_unref(snapshot);
+    snapshot = config_world_load(&world, NULL, config_minimal, NULL);
+    listener = &snapshot->listeners[0];
+    MB_CHECK(listener->address_count == 1 && listener->addresses[0].v6_only);
+    MB_CHECK(listener->bind_to_port && !listener->use_original_dst);
+    mb_snapshot_unref(snapshot);
+    config_world_fini(&world);
+}
+
 MB_TEST(every_listener_filter_arrives) {
     config_world world;
     MB_CHECK(config_world_init(&world, 0));
@@ -85,6 +112,7 @@ typedef struct fault_case {
 
 MB_TEST(faults_of_listener_filters_are_found) {
     static const fault_case cases[] = {
+        {"'path':'/run/listener'", "'path':'@'", "listeners[0].addresses[1].path: is no path"},
         {"'kind':'http_inspector'", "'kind':'dns'", "listeners[0].listener_filters[3].kind"},
         {"'tlv_type':224", "'tlv_type':256", "listeners[0].listener_filters[1].rules[0].tlv_type"},
         {"'pass_through_types':[2,255]", "'pass_through_types':[2,256]",

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define MS 1000u
@@ -40,11 +41,24 @@ static void on_accept(void *context, mb_listener *listener, int fd, const mb_add
     }
 }
 
+/* A listener on one address; NULL with the errno of what failed. */
+static mb_listener *open_one(bench *self, const mb_address *address,
+                             const mb_listener_options *options, int *error) {
+    const mb_listen_address wanted = {.address = *address};
+    mb_listener *listener = mb_listener_new(&self->world.net, options, on_accept, self);
+    *error = listener == NULL ? ENOMEM : mb_listener_add(listener, &wanted);
+    if (*error != 0) {
+        mb_listener_free(listener);
+        return NULL;
+    }
+    return listener;
+}
+
 static void listen_on(bench *self, const char *host, mb_listener_options options) {
     mb_address address;
     int error = 0;
     MB_CHECK_EQ_INT(mb_address_parse((mb_slice){host, strlen(host)}, 0, &address), MB_OK);
-    self->listener = mb_listener_new(&self->world.net, &address, &options, on_accept, self, &error);
+    self->listener = open_one(self, &address, &options, &error);
     MB_CHECK_EQ_INT(error, 0);
     MB_CHECK(self->listener != NULL);
 }
@@ -77,7 +91,7 @@ static int client_to(const mb_address *address) {
 }
 
 static int client(bench *self) {
-    return client_to(mb_listener_address(self->listener));
+    return client_to(mb_listener_address(self->listener, 0));
 }
 
 static const mb_listener_options plain_options = {0};
@@ -85,7 +99,7 @@ static const mb_listener_options plain_options = {0};
 MB_TEST(accepts_with_real_port_no_delay_and_close_on_exec) {
     bench b;
     set_up(&b, plain_options);
-    MB_CHECK(mb_address_port(mb_listener_address(b.listener)) != 0);
+    MB_CHECK(mb_address_port(mb_listener_address(b.listener, 0)) != 0);
     int fd = client(&b);
     world_turn(&b.world);
     MB_CHECK_EQ_INT(b.count, 0); /* not before start */
@@ -183,7 +197,7 @@ MB_TEST(stop_accepts_first_what_waits_in_the_queue) {
     bench b;
     set_up(&b, (mb_listener_options){.max_connections = 2});
     mb_listener_start(b.listener);
-    mb_address address = *mb_listener_address(b.listener);
+    mb_address address = *mb_listener_address(b.listener, 0);
     int fds[20];
     for (int i = 0; i < 20; i++) {
         fds[i] = client(&b);
@@ -245,8 +259,7 @@ MB_TEST(port_in_use_is_told_with_its_errno) {
     bench b;
     set_up(&b, plain_options);
     int error = 0;
-    MB_CHECK(mb_listener_new(&b.world.net, mb_listener_address(b.listener), &plain_options,
-                             on_accept, &b, &error) == NULL);
+    MB_CHECK(open_one(&b, mb_listener_address(b.listener, 0), &plain_options, &error) == NULL);
     MB_CHECK_EQ_INT(error, EADDRINUSE);
     tear_down(&b);
 }
@@ -256,8 +269,7 @@ MB_TEST(reuse_port_lets_a_second_listener_in) {
     const mb_listener_options reuse = {.reuse_port = true};
     set_up(&b, reuse);
     int error = 0;
-    mb_listener *second = mb_listener_new(&b.world.net, mb_listener_address(b.listener), &reuse,
-                                          on_accept, &b, &error);
+    mb_listener *second = open_one(&b, mb_listener_address(b.listener, 0), &reuse, &error);
     MB_CHECK(second != NULL);
     mb_listener_free(second);
     tear_down(&b);
@@ -270,7 +282,7 @@ MB_TEST(client_by_ipv4_of_a_dual_stack_listener_has_an_ipv4_address) {
     listen_on(&b, "::", plain_options);
     mb_listener_start(b.listener);
     mb_address by_v4;
-    uint16_t port = mb_address_port(mb_listener_address(b.listener));
+    uint16_t port = mb_address_port(mb_listener_address(b.listener, 0));
     mb_address_parse(MB_SLICE_LIT("127.0.0.1"), port, &by_v4);
     int fd = client_to(&by_v4);
     world_turn(&b.world);
@@ -280,36 +292,141 @@ MB_TEST(client_by_ipv4_of_a_dual_stack_listener_has_an_ipv4_address) {
     tear_down(&b);
 }
 
-MB_TEST(stale_unix_socket_is_replaced_and_a_live_one_is_not) {
-    char folder[] = "/tmp/mbtest-XXXXXX";
-    MB_CHECK(mkdtemp(folder) != NULL);
-    char path[64];
-    int length = snprintf(path, sizeof(path), "%s/s", folder);
-    mb_address address;
-    MB_CHECK_EQ_INT(mb_address_unix((mb_slice){path, (size_t)length}, &address), MB_OK);
+typedef struct unix_scene {
     bench b;
-    set_up(&b, plain_options);
-    int error = 0;
-    mb_listener *first =
-        mb_listener_new(&b.world.net, &address, &plain_options, on_accept, &b, &error);
+    char folder[32], path[64];
+    mb_address address;
+} unix_scene;
+
+static void unix_set_up(unix_scene *self) {
+    set_up(&self->b, plain_options);
+    strcpy(self->folder, "/tmp/mbtest-XXXXXX");
+    MB_CHECK(mkdtemp(self->folder) != NULL);
+    int length = snprintf(self->path, sizeof(self->path), "%s/s", self->folder);
+    MB_CHECK_EQ_INT(mb_address_unix((mb_slice){self->path, (size_t)length}, &self->address), MB_OK);
+}
+
+static void unix_tear_down(unix_scene *self) {
+    MB_CHECK(access(self->path, F_OK) != 0); /* no test leaves it */
+    MB_CHECK_EQ_INT(rmdir(self->folder), 0);
+    tear_down(&self->b);
+}
+
+MB_TEST(stale_unix_socket_is_replaced_and_a_live_one_is_not) {
+    unix_scene self;
+    unix_set_up(&self);
+    int crashed = socket(AF_UNIX, SOCK_STREAM, 0), error;
+    MB_CHECK(bind(crashed, &self.address.sa, self.address.length) == 0);
+    close(crashed);
+    mb_listener *first = open_one(&self.b, &self.address, &plain_options, &error);
     MB_CHECK(first != NULL);
-    MB_CHECK(mb_listener_new(&b.world.net, &address, &plain_options, on_accept, &b, &error) ==
-             NULL);
+    MB_CHECK(open_one(&self.b, &self.address, &plain_options, &error) == NULL);
     MB_CHECK_EQ_INT(error, EADDRINUSE);
-    mb_listener_free(first); /* the file stays, as after a crash */
-    mb_listener *second =
-        mb_listener_new(&b.world.net, &address, &plain_options, on_accept, &b, &error);
-    MB_CHECK(second != NULL);
-    mb_listener_start(second);
-    int fd = client_to(&address);
-    world_turn(&b.world);
-    MB_CHECK_EQ_INT(b.count, 1);
-    close(b.accepted[--b.count]);
-    mb_listener_release(second);
-    mb_listener_free(second);
+    mb_listener_start(first);
+    int fd = client_to(&self.address);
+    world_turn(&self.b.world);
+    world_turn(&self.b.world);
+    MB_CHECK_EQ_INT(self.b.count, 2); /* the look whether it lives is a connection too */
+    while (self.b.count > 0) {
+        close(self.b.accepted[--self.b.count]);
+        mb_listener_release(first);
+    }
+    mb_listener_free(first);
     close(fd);
-    unlink(path);
-    rmdir(folder);
+    unix_tear_down(&self);
+}
+
+MB_TEST(file_of_a_unix_socket_is_removed_unless_it_is_anothers) {
+    unix_scene self;
+    int error;
+    unix_set_up(&self);
+    mb_listener *first = open_one(&self.b, &self.address, &plain_options, &error);
+    mb_listener_stop(first);
+    MB_CHECK(access(self.path, F_OK) != 0);
+    mb_listener_free(first);
+    first = open_one(&self.b, &self.address, &plain_options, &error);
+    unlink(self.path);
+    FILE *other = fopen(self.path, "w");
+    fclose(other);
+    mb_listener_free(first);
+    MB_CHECK_EQ_INT(unlink(self.path), 0);
+    unix_tear_down(&self);
+}
+
+MB_TEST(file_of_a_unix_socket_has_its_mode_and_an_abstract_one_has_none) {
+    unix_scene self;
+    struct stat status;
+    unix_set_up(&self);
+    mb_listen_address wanted = {.address = self.address, .mode = 0600};
+    mb_listener *listener = mb_listener_new(&self.b.world.net, &plain_options, on_accept, &self.b);
+    MB_CHECK_EQ_INT(mb_listener_add(listener, &wanted), 0);
+    MB_CHECK_EQ_INT(stat(self.path, &status), 0);
+    MB_CHECK_EQ_INT(status.st_mode & 0777, 0600);
+    char name[80];
+    int length = snprintf(name, sizeof(name), "@%s", self.path);
+    wanted = (mb_listen_address){.mode = 0};
+    MB_CHECK_EQ_INT(mb_address_unix((mb_slice){name, (size_t)length}, &wanted.address), MB_OK);
+    MB_CHECK_EQ_INT(mb_listener_add(listener, &wanted), 0);
+    MB_CHECK_EQ_INT(mb_listener_add(listener, &wanted), EADDRINUSE);
+    mb_listener_start(listener);
+    int fd = client_to(&wanted.address);
+    world_turn(&self.b.world);
+    MB_CHECK_EQ_INT(self.b.count, 1);
+    close(fd);
+    close(self.b.accepted[--self.b.count]);
+    mb_listener_release(listener);
+    mb_listener_free(listener);
+    unix_tear_down(&self);
+}
+
+MB_TEST(sockets_of_one_listener_share_its_bound) {
+    bench b;
+    const mb_listener_options two = {.max_connections = 2};
+    memset(&b, 0, sizeof(b));
+    MB_CHECK(world_init(&b.world, 0));
+    listen_on(&b, "127.0.0.1", two);
+    mb_listen_address second = {.address = *mb_listener_address(b.listener, 0)};
+    second.address.in.sin_port = 0;
+    MB_CHECK(mb_listener_address(b.listener, 1) == NULL);
+    MB_CHECK_EQ_INT(mb_listener_add(b.listener, &second), 0);
+    mb_listener_start(b.listener);
+    int fds[3];
+    for (int i = 0; i < 3; i++) {
+        fds[i] = client_to(mb_listener_address(b.listener, i % 2 == 0));
+        world_turn(&b.world);
+    }
+    world_turn(&b.world);
+    MB_CHECK_EQ_INT(b.count, 2);
+    MB_CHECK(mb_listener_overflowed(b.listener) > 0);
+    release_one(&b);
+    world_turn(&b.world);
+    world_turn(&b.world);
+    MB_CHECK_EQ_INT(b.count, 2);
+    MB_CHECK_EQ_INT(mb_listener_accepted(b.listener), 3);
+    for (int i = 0; i < 3; i++) {
+        close(fds[i]);
+    }
+    tear_down(&b);
+}
+
+MB_TEST(socket_options_are_set_where_they_fit_and_a_bad_one_is_told) {
+    bench b;
+    mb_socket_option set[] = {
+        {.level = SOL_SOCKET, .name = SO_RCVBUF, .value = 30000, .family = AF_INET},
+        {.level = SOL_SOCKET, .name = -1, .family = AF_INET6}, /* for others */
+        {.level = SOL_SOCKET, .name = SO_KEEPALIVE, .value = 1, .state = MB_SOCKET_LISTENING},
+    };
+    const mb_listener_options options = {.socket_options = set, .socket_option_count = 3};
+    int error;
+    mb_address loopback;
+    MB_CHECK_EQ_INT(mb_address_parse(MB_SLICE_LIT("127.0.0.1"), 0, &loopback), MB_OK);
+    set_up(&b, options);
+    for (int state = MB_SOCKET_PREBIND; state <= MB_SOCKET_LISTENING; state++) {
+        set[2] =
+            (mb_socket_option){.level = SOL_SOCKET, .name = -1, .state = (mb_socket_state)state};
+        MB_CHECK(open_one(&b, &loopback, &options, &error) == NULL);
+        MB_CHECK_EQ_INT(error, ENOPROTOOPT);
+    }
     tear_down(&b);
 }
 
@@ -322,8 +439,7 @@ MB_TEST(listener_without_memory_is_refused) {
             mb_address address;
             int error = 0;
             mb_address_parse(MB_SLICE_LIT("127.0.0.1"), 0, &address);
-            b.listener =
-                mb_listener_new(&b.world.net, &address, &plain_options, on_accept, &b, &error);
+            b.listener = open_one(&b, &address, &plain_options, &error);
             done = b.listener != NULL;
             MB_CHECK(done || error == ENOMEM);
             mb_listener_free(b.listener);

@@ -21,7 +21,8 @@ def routing() -> m.Config:
 
 def test_defaults_of_a_minimal_file(document: Document) -> None:
     listener = document.load().listeners[0]
-    assert (listener.host, listener.port, listener.max_connections) == ("127.0.0.1", 0, 10_000)
+    assert listener.addresses == [m.ListenAddress(host="127.0.0.1")]
+    assert listener.max_connections == 10_000
     assert hcm_of(listener).timeouts == m.Timeouts()
     forward = hcm_of(listener).route_config.virtual_hosts[0].routes[0].action
     assert forward == m.Forward(targets=[m.ClusterTarget(name="backend")])

@@ -28,7 +28,8 @@ def test_address_is_split(text: str, parts: tuple[str, int] | None) -> None:
 def test_edge_profile() -> None:
     config = build_simple("127.0.0.1:0", "127.0.0.1:9000")
     listener, cluster = config.listeners[0], config.clusters[0]
-    assert (listener.host, listener.port, listener.name) == ("127.0.0.1", 0, "main")
+    assert listener.addresses == [m.ListenAddress(host="127.0.0.1")]
+    assert listener.name == "main"
     assert listener.per_connection_buffer_limit_bytes == 32_768
     assert cluster.per_connection_buffer_limit_bytes == 32_768
     assert (cluster.type, cluster.endpoints) == (
