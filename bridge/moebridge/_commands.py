@@ -34,7 +34,8 @@ def run(args: argparse.Namespace) -> int:
 
     def say_addresses() -> None:
         for name, address in proxy.addresses.items():
-            sys.stderr.write(f"listening {name} {plan.scheme(name)}://{address}\n")
+            url = address if address.startswith("unix:") else f"{plan.scheme(name)}://{address}"
+            sys.stderr.write(f"listening {name} {url}\n")
         sys.stderr.flush()
 
     proxy.run(on_start=say_addresses)

@@ -110,7 +110,8 @@ class Plan:
     def scheme(self, listener: str) -> str:
         """What a listener speaks, for its address as a URL: "http" or "tcp"."""
         for item in self._config.listeners:
-            if item.name == listener and all(chain.hcm is None for chain in item.chains):
+            named = listener == item.name or listener.startswith(f"{item.name}[")
+            if named and all(chain.hcm is None for chain in item.chains):
                 return "tcp"
         return "http"
 

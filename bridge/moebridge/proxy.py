@@ -247,6 +247,9 @@ class Proxy:
     def addresses(self) -> dict[str, str]:
         """Address of each listener, `ip:port` by name, once it accepts.
 
+        A Unix socket is `unix:///path` or `unix:@name`; a listener's further addresses have the
+        keys `name[1]`, `name[2]` and so on.
+
         The listener of `mb.Proxy(...)` is `main`.
         """
         return dict(self._engine.addresses)

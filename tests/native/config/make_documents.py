@@ -361,8 +361,7 @@ def tcp() -> m.Config:
     """A TCP proxy with everything, behind a network filter."""
     listener = m.Listener(
         name="main",
-        host="127.0.0.1",
-        port=0,
+        addresses=[m.ListenAddress(host="127.0.0.1")],
         filter_chains=[
             m.FilterChain(
                 network_filters=[
