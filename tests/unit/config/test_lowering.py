@@ -113,7 +113,8 @@ def test_clusters(routing: m.Config) -> None:
 
 def test_built_in_filters_and_logs() -> None:
     hcm = hcm_of(load(DATA / "envoy" / "filters.yaml").listeners[0])
-    auth, headers, router = hcm.http_filters
+    auth, web, headers, router = hcm.http_filters
+    assert (web.module, web.filter, web.config) == ("native", "grpc_web", None)
     assert isinstance(auth.config, BasicAuth)
     assert auth.disabled
     assert [user.name for user in auth.config.users] == ["ann", "bob"]
