@@ -28,7 +28,10 @@ static int read_bytes(mb_slice config, uint64_t *out) {
         return MB_OK;
     }
     const unsigned char *at = (const unsigned char *)config.ptr + 7;
-    if (config.len < 8 || memcmp(config.ptr, "\x81\xa5" "bytes", 7) != 0) {
+    if (config.len < 8 || memcmp(config.ptr,
+                                 "\x81\xa5"
+                                 "bytes",
+                                 7) != 0) {
         return MB_ECONFIG;
     }
     if (config.len == 8 && at[0] < 0x80) {
@@ -57,8 +60,8 @@ static int on_config_new(void *module, mb_filter_args *args, void **out, uint32_
     }
     config->host = host;
     config->max_bytes = max_bytes;
-    int status = host->metric(args->worker, MB_COUNTER, SLICE("line_limit.ended"), NULL, 0,
-                              &config->ended);
+    int status =
+        host->metric(args->worker, MB_COUNTER, SLICE("line_limit.ended"), NULL, 0, &config->ended);
     if (status != MB_OK) {
         free(config);
         return status;

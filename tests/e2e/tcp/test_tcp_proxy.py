@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -262,7 +263,7 @@ def test_a_reload_keeps_connections(make_server: ServerMaker, make_tcp: TcpMaker
         ({"weighted_clusters": {"clusters": []}}, "weighted_clusters.clusters"),
     ],
 )
-def test_what_cannot_be_done_is_said(fields: dict[str, object], fault: str) -> None:
+def test_what_cannot_be_done_is_said(fields: dict[str, Any], fault: str) -> None:
     with pytest.raises(mb.ConfigError) as caught:
         mb.Proxy.from_config(bootstrap([cluster("up", "127.0.0.1:1")], **fields))
     assert fault in str(caught.value)

@@ -60,7 +60,8 @@ class Guard:
     """A client, the filter, and what reached the server."""
 
     def __init__(self, **config: Any) -> None:
-        self.made: Any = RedisGuard(**config)
+        made: Any = RedisGuard(**config)
+        self.made = made
         self.counters: dict[str, Counter] = {}
         self.made.counter = self._counter
         self.made.on_load()
