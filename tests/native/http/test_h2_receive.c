@@ -145,6 +145,28 @@ MB_TEST(bytes_taken_while_paused_are_given_back_when_the_stream_goes_on) {
     h2_rig_free(rig);
 }
 
+MB_TEST(bytes_that_made_the_owner_pause_are_given_back_when_the_stream_goes_on) {
+    h2_rig *rig = server(NULL);
+    h2_bytes *bytes = h2_bytes_new();
+    h2_flow *flow;
+
+    h2_put_get(bytes, 1, 0, "/");
+    MB_CHECK_EQ_INT(h2_rig_take(rig, bytes), MB_OK);
+    flow = h2_rig_flow(rig, 1);
+    flow->pausing_body = true;
+    put_data(bytes, 1, 16384, 0);
+    put_data(bytes, 1, 16384, 0);
+    put_data(bytes, 1, 16384, 0);
+    MB_CHECK_EQ_INT(h2_rig_take(rig, bytes), MB_OK);
+    MB_CHECK_EQ_INT(flow->body_bytes, 49152);
+    MB_CHECK_EQ_LIT(h2_rig_frames(rig), "");
+    h2_flow_pause(flow, false);
+    MB_CHECK_EQ_INT(h2_rig_flush(rig), MB_OK);
+    MB_CHECK_EQ_LIT(h2_rig_frames(rig), "WINDOW_UPDATE 1 49152");
+    free(bytes);
+    h2_rig_free(rig);
+}
+
 MB_TEST(streams_that_read_nothing_do_not_stop_the_others) {
     h2_rig *rig = server(NULL);
     h2_bytes *bytes = h2_bytes_new();

@@ -171,6 +171,10 @@ static void on_body(void *owner, mb_codec_stream *stream, bool end_stream) {
     (void)owner;
     flow->events++;
     note_body(flow);
+    if (flow->pausing_body) {
+        flow->pausing_body = false;
+        h2_flow_pause(flow, true);
+    }
     if (end_stream) {
         note_end(flow);
     }

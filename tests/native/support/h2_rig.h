@@ -26,9 +26,10 @@ typedef struct h2_flow {
     mb_codec_stream stream; /* first */
     h2_rig *rig;
     bool begun, in_body, ended, reset;
-    bool hold;    /* leaves body pieces in `body` */
-    bool pausing; /* pauses in its first on_headers */
-    bool above;   /* on_pressure */
+    bool hold;         /* leaves body pieces in `body` */
+    bool pausing;      /* pauses in its first on_headers */
+    bool pausing_body; /* pauses in its next on_body */
+    bool above;        /* on_pressure */
     mb_arena arena;
     mb_headers headers, trailers, message;
     mb_buffer body;
