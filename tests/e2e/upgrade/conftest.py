@@ -6,34 +6,31 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.e2e.support.client import RawClient
+from tests.e2e.support.core import Core
 from tests.e2e.support.envoy_config import http_config
 from tests.e2e.support.messages import Response, head
 from tests.e2e.support.upstream import Exchange
 from websockets.asyncio.server import ServerConnection, serve
 
-import moebridge as mb
-
 END_S = 40
 SWITCH = [("connection", "upgrade"), ("upgrade", "raw")]
 ASK = [("connection", "Upgrade"), ("upgrade", "raw")]
 
-FileProxyMaker = Callable[..., mb.Proxy]
+FileProxyMaker = Callable[..., Core]
 
 
 @pytest.fixture
-def file_proxy() -> Iterator[FileProxyMaker]:
-    """Starts proxies of a file's content: `file_proxy(upstream address, **http_config parts)`."""
+def file_proxy(tmp_path: Path) -> Iterator[FileProxyMaker]:
+    """Starts cores with a file's content: `file_proxy(upstream address, **http_config parts)`."""
     with ExitStack() as stack:
 
-        def make(address: Any, **parts: Any) -> mb.Proxy:
-            proxy = mb.Proxy.from_config(http_config(address, **parts))
-            proxy.start()
-            stack.callback(proxy.stop)
-            return proxy
+        def make(address: Any, **parts: Any) -> Core:
+            return stack.enter_context(Core(http_config(address, **parts), tmp_path))
 
         yield make
 

@@ -15,6 +15,7 @@ import h2.exceptions
 import h2.settings
 import pytest
 from tests.e2e.conftest import UpstreamMaker
+from tests.e2e.support.core import Core
 from tests.e2e.support.envoy_config import cluster, to
 from tests.e2e.support.messages import head
 from tests.e2e.support.upstream import Exchange
@@ -28,8 +29,6 @@ from tests.e2e.upgrade.conftest import (
 )
 from websockets.asyncio.client import connect
 from websockets.frames import Frame, Opcode
-
-import moebridge as mb
 
 END_S = 20
 OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -261,19 +260,6 @@ def test_connect_over_http2_ends_here(file_proxy: FileProxyMaker) -> None:
             assert (client.status, client.data) == (200, b"hello " + b"x" * 200_000)
 
 
-class Swap(mb.HttpFilter):
-    """Counts tunnels' bytes, to see that filters hear them whatever the protocols."""
-
-    def on_load(self) -> None:
-        self.sent, self.received = self.counter("sent"), self.counter("received")
-
-    def on_request_body(self, stream: mb.Stream, data: mb.Buffer) -> None:  # noqa: ARG002
-        self.sent.inc(len(data))
-
-    def on_response_body(self, stream: mb.Stream, data: mb.Buffer) -> None:  # noqa: ARG002
-        self.received.inc(len(data))
-
-
 @pytest.mark.parametrize("hops", [1, 2], ids=["HTTP/1 to 2 to 1", "HTTP/1 to 2 to 2 to 1"])
 def test_websockets_between_protocols(file_proxy: FileProxyMaker, hops: int) -> None:
     """The library on both ends speaks HTTP/1.1; what is between is HTTP/2."""
@@ -336,6 +322,6 @@ def test_an_http2_upstream_without_extended_connect_is_an_error(
     assert not proxy_upstream_requests(last)
 
 
-def proxy_upstream_requests(proxy: mb.Proxy) -> int:
+def proxy_upstream_requests(proxy: Core) -> int:
     """How many requests a proxy has sent on."""
     return int(proxy.stats()["cluster.backend.upstream_rq_total"])

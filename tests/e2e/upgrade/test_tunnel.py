@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.e2e.conftest import UpstreamMaker
 from tests.e2e.support.client import RawClient
+from tests.e2e.support.core import Core
 from tests.e2e.support.envoy_config import access_log, direct, to
 from tests.e2e.support.messages import head
 from tests.e2e.support.upstream import Exchange
@@ -24,12 +25,10 @@ from tests.e2e.upgrade.conftest import (
     until,
 )
 
-import moebridge as mb
-
 SWITCHED = head("HTTP/1.1 101 Switching Protocols", SWITCH)
 
 
-def idle(proxy: mb.Proxy) -> bool:
+def idle(proxy: Core) -> bool:
     """Whether no connection is left on either side."""
     stats = proxy.stats()
     return (
