@@ -34,6 +34,8 @@ static const mb_stats_row rows[] = {
     {"downstream_rq_max_duration_reached", MB_COUNTER, AT(rq_max_duration)},
     {"downstream_rq_rx_reset", MB_COUNTER, AT(rq_rx_reset)},
     {"downstream_rq_tx_reset", MB_COUNTER, AT(rq_tx_reset)},
+    {"downstream_rq_ws_on_non_ws_route", MB_COUNTER, AT(rq_ws_on_non_ws_route)},
+    {"downstream_cx_upgrades_total", MB_COUNTER, AT(cx_upgrades)},
     {"downstream_rq_http1_total", MB_COUNTER, AT(rq_http1)},
     {"downstream_rq_http2_total", MB_COUNTER, AT(rq_http2)},
     {"no_route", MB_COUNTER, AT(no_route)},

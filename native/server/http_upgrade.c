@@ -94,6 +94,7 @@ int mb__http_upgrade_request(mb_http_conn *hc, mb_stream *stream, const mb_hcm_c
         return MB_OK;
     }
     if (!is_allowed(stream, config, kind_of(stream))) {
+        mb_metric_inc(mb__http_conn_metrics(hc)->rq_ws_on_non_ws_route);
         mb__http_refuse(stream, 403, MB_SLICE_LIT("upgrade_failed"));
         return MB_EPROTO;
     }
@@ -133,6 +134,7 @@ void mb__http_upgrade_sent(mb_http_conn *hc, mb_stream *stream) {
         return;
     }
     stream->tunnel_waits = false;
+    mb_metric_inc(mb__http_conn_metrics(hc)->cx_upgrades);
     mb_loop_disarm(&stream->request_timer); /* a tunnel is no request that could be late */
     mb__http_stream_pause(hc, stream);
 }

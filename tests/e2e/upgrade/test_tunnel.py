@@ -67,6 +67,7 @@ def test_early_bytes_reach_the_upstream_only_behind_its_answer(
             "upgrade",
         )
         assert client._exactly(10) == b"early bird"
+        assert proxy.stats()["http.ingress.downstream_cx_upgrades_total"] == 1
     assert early == [b""]
     request = upstream.requests[0]
     assert (request.get("upgrade"), request.get("connection")) == ("raw", "upgrade")
@@ -163,6 +164,8 @@ def test_the_route_decides_before_the_listener(
             assert answer.get("connection") == "close"
             assert client.read_to_end() == b""
             assert not upstream.requests
+        refused = proxy.stats()["http.ingress.downstream_rq_ws_on_non_ws_route"]
+        assert refused == (expected == 403)
     with RawClient(proxy.addresses["main"]) as client:  # what answers itself knows no tunnels
         client.start("GET", "/other", ASK)
         known = "raw" in [kind.lower() for kind in manager]
