@@ -36,6 +36,7 @@ TEXTS: Final = {
     "response_details": 12,
     "tls_version": 21,
     "listener": 23,
+    "upstream_protocol": 37,
 }
 
 
@@ -182,6 +183,11 @@ class Info:
     def listener(self) -> str | None:
         """Name of the listener."""
         return self._text(23)
+
+    @property
+    def upstream_protocol(self) -> str | None:
+        """What is spoken with the upstream: "HTTP/1.1", "HTTP/2"; None before there is one."""
+        return self._text(37)
 
 
 def snapshot(stream: Any) -> dict[int, int | str]:

@@ -170,6 +170,10 @@ static int info_text(mb_stream *stream, mb_info what, mb_slice *out) {
         return text_or_none(info->details, out);
     case MB_INFO_LISTENER:
         return text_or_none(info->listener, out);
+    case MB_INFO_UPSTREAM_PROTOCOL: {
+        const char *name = info->upstream_protocol;
+        return text_or_none((mb_slice){name, name != NULL ? strlen(name) : 0}, out);
+    }
     default:
         return tls_text(stream, what, out);
     }

@@ -140,7 +140,8 @@ typedef enum mb_info {
     MB_INFO_TLS_PEER_DNS_SANS = 34,   /* text: the same */
     MB_INFO_TLS_PEER_NOT_BEFORE = 35, /* number: seconds since 1970 */
     MB_INFO_TLS_PEER_NOT_AFTER = 36,  /* number: seconds since 1970 */
-    MB_INFO_COUNT = 37
+    MB_INFO_UPSTREAM_PROTOCOL = 37,   /* text: "HTTP/2"; not found: no connection yet */
+    MB_INFO_COUNT = 38
 } mb_info;
 
 /* What a filter hands to `respond`. Zeroed fields mean "none". */

@@ -319,6 +319,7 @@ def test_info_knows_the_stream(make_bench: BenchMaker) -> None:
         def on_request_headers(self, stream: mb.Stream) -> None:
             info = stream.info
             seen["early"] = (info.response_code, info.upstream_address, info.upstream_service_us)
+            seen["spoken early"] = info.upstream_protocol
             seen["remote"], seen["local"] = info.remote_address, info.local_address
             seen["id"], seen["protocol"] = info.id, info.protocol
             seen["route"] = stream.route
@@ -328,6 +329,7 @@ def test_info_knows_the_stream(make_bench: BenchMaker) -> None:
             info = stream.info
             seen["late"] = (info.response_code, info.bytes_received, info.bytes_sent)
             seen["upstream"], seen["cluster"] = info.upstream_address, info.cluster
+            seen["spoken"] = info.upstream_protocol
             seen["times"] = (
                 info.duration_us >= (info.upstream_service_us or 0) >= 0,
                 info.start_us,
@@ -344,6 +346,7 @@ def test_info_knows_the_stream(make_bench: BenchMaker) -> None:
     assert seen["late"] == (200, 3, 3)
     assert seen["upstream"].startswith("127.0.0.1:")
     assert seen["cluster"] == "upstream"
+    assert (seen["spoken early"], seen["spoken"]) == (None, "HTTP/1.1")
     assert seen["times"][0]
 
 
