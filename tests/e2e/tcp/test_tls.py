@@ -12,7 +12,7 @@ import pytest
 
 from ..support.certificates import Authority, Certificate
 from .conftest import ServerMaker, TcpMaker, cluster, python_filter
-from .servers import Peer, connect, read_all
+from .servers import Peer, connect, echo, read_all
 
 _TYPE = "type.googleapis.com/envoy.extensions"
 PROXY_LINE = b"PROXY TCP4 192.0.2.7 198.51.100.9 5555 443\r\n"
@@ -181,7 +181,7 @@ def test_the_client_of_a_proxy_header_is_told_on(
     }
     up = cluster(
         "up",
-        make_server(lambda peer: peer.sendall(peer.recv(2000))).address,
+        make_server(echo).address,
         transport_socket={"name": "pp", "typed_config": typed},
     )
     proxy = make_tcp(
