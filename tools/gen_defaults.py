@@ -23,6 +23,8 @@ ROWS: list[tuple[str, str, str, str]] = [
     ("listen backlog", "listener.backlog", "tcp_backlog_size", "the system's"),
     ("downstream buffers, and the most of a body a filter may hold",
      "listener.per_connection_buffer_limit_bytes", "per_connection_buffer_limit_bytes", "1 MiB"),
+    ("handshake of a client", "chain.transport_connect_timeout_ms",
+     "transport_socket_connect_timeout", "off"),
     ("request head received", "hcm.timeouts.request_headers_ms",
      "request_headers_timeout", "off"),
     ("whole request received", "hcm.timeouts.request_ms", "request_timeout", "off"),
@@ -181,10 +183,12 @@ def parts(config: Any) -> dict[str, Any]:
 
     listener = config.listeners[0]
     tcp = TcpProxy(stat_prefix="", clusters=[])
-    hcm = listener.filter_chains[0].hcm
+    chain = listener.filter_chains[0]
+    hcm = chain.hcm
     route = hcm.route_config.virtual_hosts[0].routes[0].action
     cluster = config.clusters[0]
-    return {"listener": listener, "hcm": hcm, "cluster": cluster, "route": route, "tcp": tcp}
+    found = {"listener": listener, "chain": chain, "hcm": hcm, "cluster": cluster}
+    return found | {"route": route, "tcp": tcp}
 
 
 def lookup(roots: dict[str, Any], path: str) -> Any:
