@@ -54,7 +54,8 @@ static int set_keys(const uint8_t *key, const unsigned char *iv, EVP_CIPHER_CTX 
            EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, aes, iv, seal) == 1;
 }
 
-/* 1 used, 2 used and to be renewed, 0 no ticket (a full handshake follows), -1 failed. */
+/* 1 used, 2 used and to be renewed, 0 no ticket (a full handshake follows), -1 failed. Tickets of
+ * TLS 1.3 are used once (RFC 8446 C.4), so who shows one gets another. */
 static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
                      EVP_MAC_CTX *mac, int seal) {
     const mb_tls_transport *self = mb__tls_transport_of(ssl);
@@ -74,7 +75,8 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
     }
     for (uint32_t i = 0; i < count; i++) {
         if (CRYPTO_memcmp(name, keys[i], NAME_BYTES) == 0) {
-            return !set_keys(keys[i], iv, cipher, mac, false) ? -1 : i == 0 ? 1 : 2;
+            bool renew = i > 0 || SSL_version(ssl) >= TLS1_3_VERSION;
+            return !set_keys(keys[i], iv, cipher, mac, false) ? -1 : renew ? 2 : 1;
         }
     }
     return 0;
