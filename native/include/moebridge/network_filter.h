@@ -113,8 +113,8 @@ struct mb_network_host {
      * memory, or the connection is closed. Valid until the hook returns or the turn ends. */
     mb_buffer *(*outgoing)(mb_network_filter *filter, mb_network_direction direction);
     /* What this filter's hook was shown and has not passed on; the data of a hook that answered
-     * MB_PENDING is here too. It may be changed. NULL: out of memory. Valid as long as the connection,
-     * but not while a hook of that direction runs. */
+     * MB_PENDING is here too. It may be changed. NULL: out of memory. Valid as long as the
+     * connection, but not while a hook of that direction runs. */
     mb_buffer *(*held)(mb_network_filter *filter, mb_network_direction direction);
     /* Passes on what is held and opens the direction. MB_OK, or MB_EPHASE when it is not stopped
      * here or its hook is pending. */

@@ -263,4 +263,3 @@ MB_TEST(what_declines_is_an_ordinary_response) {
     MB_CHECK_EQ_INT(feed(SWITCH), MB_EPROTO);
     close_all();
 }
-

@@ -61,10 +61,10 @@ static int apply(scene *self, const char *edit_from, const char *edit_to) {
     char port[32];
     snprintf(port, sizeof(port), "'port':%u,'path'", port_of(self->upstream));
     mb_text document;
-    json_document(&document, config_minimal, PROBE, self->filtered ? PROBE : "",
-                  "'port':80,'path'", port, "'normalize_path':false", "'normalize_path':true",
-                  "'via':''", "'via':'c'", "'use_remote_address':false",
-                  "'use_remote_address':true", "'per_connection_buffer_limit_bytes':1048576",
+    json_document(&document, config_minimal, PROBE, self->filtered ? PROBE : "", "'port':80,'path'",
+                  port, "'normalize_path':false", "'normalize_path':true", "'via':''", "'via':'c'",
+                  "'use_remote_address':false", "'use_remote_address':true",
+                  "'per_connection_buffer_limit_bytes':1048576",
                   "'per_connection_buffer_limit_bytes':67108864", edit_from, edit_to, NULL);
     char *faults;
     int rc = mb_server_apply(self->server, document.ptr, document.len, &faults);
