@@ -2,7 +2,7 @@
  * Client: one upstream connection with its codec, and the requests that it serves.
  *
  * CONNECTING -> IDLE (no request), READY (some, and room for more), BUSY (no room) -> CLOSED. One
- * that carries many streams (HTTP/2) goes to and back between the three; HTTP/1 is never READY.
+ * that carries many streams (HTTP/2) moves between the three; HTTP/1 is never READY.
  * `draining`: takes no further request and closes after the last one (GOAWAY, too old, too many
  * requests, its host or cluster is gone).
  *

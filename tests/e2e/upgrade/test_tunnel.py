@@ -31,7 +31,7 @@ SWITCHED = head("HTTP/1.1 101 Switching Protocols", SWITCH)
 def idle(proxy: Core) -> bool:
     """Whether no connection is left on either side."""
     stats = proxy.stats()
-    return (
+    return bool(
         stats["http.ingress.downstream_cx_active"] == 0
         and stats["cluster.backend.upstream_cx_active"] == 0
     )
@@ -149,7 +149,7 @@ def test_the_route_decides_before_the_listener(
     expected: int,
 ) -> None:
     configs = [{"upgrade_type": kind, "enabled": enabled} for kind, enabled in route]
-    fields = {"upgrade_configs": configs} if configs else {}
+    fields: dict[str, Any] = {"upgrade_configs": configs} if configs else {}
     upstream = make_upstream(switch)
     proxy = file_proxy(
         upstream.address,

@@ -222,11 +222,13 @@ def test_the_closing_handshake_ends_both_sides() -> None:
 class Gate(mb.HttpFilter):
     """Holds the first piece of one direction until the test says so."""
 
+    #: The test's loop, set before the first stream.
+    caller: asyncio.AbstractEventLoop
+
     def __init__(self, *, response: bool) -> None:
         super().__init__()
         self.response = response
         self.waits = asyncio.Event()
-        self.go = asyncio.Event()
         self.cancelled = asyncio.Event()
         self.over = asyncio.Event()
 
@@ -304,6 +306,8 @@ def test_client_gone_while_a_hook_waits(response: bool) -> None:
 
 @DIRECTIONS
 def test_upstream_gone_while_a_hook_waits(response: bool) -> None:
+    left = asyncio.Event()
+
     async def handler(connection: ServerConnection) -> None:
         if response:
             await connection.send("first")
@@ -311,8 +315,6 @@ def test_upstream_gone_while_a_hook_waits(response: bool) -> None:
         connection.transport.abort()
 
     async def main() -> None:
-        nonlocal left
-        left = asyncio.Event()
         gate = Gate(response=response)
         gate.caller = asyncio.get_running_loop()
         async with websocket_server(handler) as upstream, make_proxy(upstream, gate) as proxy:
