@@ -271,7 +271,10 @@ mb_conn *mb_conn_connect(mb_net *net, const mb_connect_options *options,
         return NULL;
     }
     conn->outgoing = true;
-    int fd = mb__socket_connect(options->remote, options->local);
+    int fd = options->source != NULL
+                 ? mb__socket_connect_from(options->remote, &options->source->address,
+                                           options->source->mark)
+                 : mb__socket_connect(options->remote, options->local);
     conn->saved_errno = fd < 0 ? -fd : 0;
     if (fd >= 0) {
         conn->transport = make_transport(net, options->maker, fd);

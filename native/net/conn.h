@@ -125,9 +125,17 @@ bool mb_conn_is_open(const mb_conn *conn);
 /* For an accepted one: its handshake is over within that time, or it is closed with
  * MB_CLOSED_CONNECT_TIMEOUT. 0: no limit. */
 void mb_conn_set_handshake_timeout(mb_conn *conn, uint64_t timeout_us);
+/* From where an outgoing connection comes: an address that need not be of this machine
+ * (IP_TRANSPARENT), and a mark for routing. */
+typedef struct mb_source {
+    mb_address address; /* port 0: any free one */
+    uint32_t mark;      /* SO_MARK; 0: none */
+} mb_source;
+
 typedef struct mb_connect_options {
     const mb_address *remote;
     const mb_address *local;         /* bound to; NULL or empty: the system's choice */
+    const mb_source *source;         /* instead of `local`; NULL: none */
     uint64_t timeout_us;             /* with the transport's handshake; 0: the kernel's */
     const mb_transport_maker *maker; /* used in the call; NULL: plain */
 } mb_connect_options;

@@ -11,7 +11,7 @@
 #define MB_NET_ORIGIN_H
 
 #include "base/arena.h"
-#include "net/address.h"
+#include "net/conn.h"
 
 /* A value of dynamic metadata for every stream of the connection. */
 typedef struct mb_origin_metadata {
@@ -33,11 +33,15 @@ typedef struct mb_origin {
     mb_origin_metadata *metadata;
     bool has_proxy_header;
     mb_slice proxy_tlvs; /* those to be sent on; for mb_proxy_tlv_next */
-    /* Connections to upstreams come from the client's address. */
-    bool use_source, use_source_port;
-    uint32_t source_mark; /* SO_MARK; 0: none */
+    bool use_source;
+    mb_source source; /* the client's address */
 } mb_origin;
 
+/* From where connections to upstreams come, where a listener filter wants that; else NULL. Valid as
+ * long as `origin`, which may be NULL. */
+static inline const mb_source *mb_origin_source(const mb_origin *origin) {
+    return origin != NULL && origin->use_source ? &origin->source : NULL;
+}
 /* NULL: out of memory. */
 mb_origin *mb_origin_new(const mb_allocator *allocator, mb_arena_pool *arenas);
 static inline mb_origin *mb_origin_ref(mb_origin *origin) {

@@ -32,11 +32,8 @@ static int stream_socket(const mb_address *address) {
     return fd;
 }
 
-int mb__socket_connect(const mb_address *remote, const mb_address *local) {
-    int fd = stream_socket(remote);
-    if (fd < 0) {
-        return fd;
-    }
+/* Takes `fd`. */
+static int bind_and_connect(int fd, const mb_address *remote, const mb_address *local) {
     if (local != NULL && local->length > 0) {
         /* The port is chosen by connect, which may share it among different peers. */
         set_option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
@@ -49,6 +46,32 @@ int mb__socket_connect(const mb_address *remote, const mb_address *local) {
         result = connect(fd, &remote->sa, remote->length);
     } while (result != 0 && errno == EINTR);
     return result == 0 || errno == EINPROGRESS ? fd : close_with(fd, errno);
+}
+
+int mb__socket_connect(const mb_address *remote, const mb_address *local) {
+    int fd = stream_socket(remote);
+    return fd < 0 ? fd : bind_and_connect(fd, remote, local);
+}
+
+int mb__socket_connect_from(const mb_address *remote, const mb_address *source, uint32_t mark) {
+    enum { TRANSPARENT_V6 = 75 }; /* IPV6_TRANSPARENT, which older headers do not have */
+    int fd = stream_socket(remote), on = 1;
+    if (fd < 0) {
+        return fd;
+    }
+    if (mark != 0 && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) != 0) {
+        return close_with(fd, errno);
+    }
+    if (source->length == 0 || source->sa.sa_family != remote->sa.sa_family ||
+        source->sa.sa_family == AF_UNIX) {
+        return bind_and_connect(fd, remote, NULL);
+    }
+    bool v6 = source->sa.sa_family == AF_INET6;
+    if (setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? TRANSPARENT_V6 : IP_TRANSPARENT, &on,
+                   sizeof(on)) != 0) {
+        return close_with(fd, errno);
+    }
+    return bind_and_connect(fd, remote, source);
 }
 
 /* True when the path is a socket that refuses: its process is gone. */

@@ -26,6 +26,9 @@ typedef struct mb_socket_option {
 /* Sets those of a state that fit the socket's family. 0 or an errno. */
 int mb__socket_set_options(int fd, int family, mb_socket_state state,
                            const mb_socket_option *options, uint32_t count);
+/* The same from an address that need not be of this machine; `mark` 0: none. A source of another
+ * family than `remote` is left out. */
+int mb__socket_connect_from(const mb_address *remote, const mb_address *source, uint32_t mark);
 /* A socket that is bound but does not listen yet, with the options for before that. Returns the
  * descriptor, or minus an errno. A Unix socket file that nobody listens on any more is replaced. */
 int mb__socket_bind(const mb_address *address, bool reuse_port, bool v6_only,

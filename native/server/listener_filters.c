@@ -326,8 +326,13 @@ static mb_filter_step run_original_src(mb_pending *pending, const mb_original_sr
         return out_of_memory(pending);
     }
     origin->use_source = true;
-    origin->use_source_port = config->bind_port;
-    origin->source_mark = config->mark;
+    origin->source = (mb_source){.address = pending->remote, .mark = config->mark};
+    mb_address *address = &origin->source.address;
+    if (!config->bind_port && address->length > 0 && address->sa.sa_family == AF_INET) {
+        address->in.sin_port = 0;
+    } else if (!config->bind_port && address->length > 0 && address->sa.sa_family == AF_INET6) {
+        address->in6.sin6_port = 0;
+    }
     return MB_STEP_NEXT;
 }
 

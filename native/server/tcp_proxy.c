@@ -327,6 +327,7 @@ static const mb_upstream_tcp_events upstream_events = {.on_ready = on_ready,
 /* May free the connection. */
 static void connect_upstream(mb_tcp_conn *tc) {
     tc->upstream.source = &tc->base.conn->remote;
+    tc->upstream.origin = tc->base.origin;
     tc->upstream.destination = &tc->base.conn->local;
     mb_cluster *cluster = choose_cluster(tc);
     if (cluster == NULL) {
@@ -343,6 +344,7 @@ static void connect_upstream(mb_tcp_conn *tc) {
         tc->connecting = true;
         tc->failed = false;
         tc->upstream.source = &tc->base.conn->remote;
+        tc->upstream.origin = tc->base.origin;
         tc->upstream.destination = &tc->base.conn->local;
         mb_upstream_tcp_connect(&tc->upstream, cluster);
         tc->connecting = false;

@@ -312,7 +312,8 @@ mb_client *mb_client_new(mb_pool *pool) {
     }
     if (rc == MB_OK) {
         const mb_upstream_way way = {.alpn = alpn_of[pool->protocol],
-                                     .proxy_header = pool->proxy_header};
+                                     .proxy_header = pool->proxy_header,
+                                     .source = pool->source};
 
         client->conn = mb__upstream_connect(pool->host, &way, &mb__client_conn_events, client);
     }

@@ -38,6 +38,7 @@ mb_conn *mb__upstream_connect(mb_upstream_host *host, const mb_upstream_way *way
     mb_cluster *cluster = host->cluster;
     layers with = {.maker.make = make_layers, .tls = host->tls, .proxy_header = way->proxy_header};
     const mb_connect_options options = {.remote = &host->address,
+                                        .source = way->source,
                                         .maker = &with.maker,
                                         .timeout_us = cluster->settings.connect_timeout_us};
 

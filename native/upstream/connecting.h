@@ -15,6 +15,7 @@ typedef struct mb_upstream_way {
     mb_slice alpn;         /* offered by TLS where the settings have nothing, in wire form (RFC 7301
                             * 3.1) */
     mb_slice proxy_header; /* sent before anything else; empty: none */
+    const mb_source *source; /* from where; NULL: the system's choice */
 } mb_upstream_way;
 
 /* By the cluster's settings: timeout, watermark, transport. NULL: out of memory. */

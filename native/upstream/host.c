@@ -46,6 +46,7 @@ mb_upstream_host *mb_host_new(mb_cluster *cluster, const mb_host_spec *spec) {
 typedef struct other_pool {
     mb_pool pool; /* first */
     mb_task free_task;
+    mb_source source; /* where pool.source points */
     size_t key_bytes;
     char key[];
 } other_pool;
@@ -74,7 +75,32 @@ void mb__host_pool_unused(mb_pool *pool) {
     }
 }
 
-static mb_pool *make_other(mb_upstream_host *host, mb_upstream_protocol protocol, mb_slice key) {
+/* What a pool's connections have in common, as the key of the map. */
+typedef struct pool_way {
+    mb_upstream_protocol protocol;
+    mb_slice proxy_header;
+    const mb_source *source;
+} pool_way;
+
+#define KEY_BYTES (2 + MB_ADDRESS_TEXT_BYTES + sizeof(uint32_t) + MB_HOST_PROXY_BYTES)
+
+/* Protocol, source and its mark, PROXY header. Returns the length; the header is at the end. */
+static size_t write_key(const pool_way *way, char out[KEY_BYTES]) {
+    size_t len = 2;
+    out[0] = (char)way->protocol;
+    out[1] = way->source != NULL;
+    if (way->source != NULL) {
+        len += mb_address_text(&way->source->address, out + len);
+        memcpy(out + len, &way->source->mark, sizeof(way->source->mark));
+        len += sizeof(way->source->mark);
+    }
+    if (way->proxy_header.len > 0) {
+        memcpy(out + len, way->proxy_header.ptr, way->proxy_header.len);
+    }
+    return len + way->proxy_header.len;
+}
+
+static mb_pool *make_other(mb_upstream_host *host, const pool_way *way, mb_slice key) {
     const mb_allocator *allocator = host->cluster->worker->allocator;
     other_pool *other = mb_alloc(allocator, sizeof *other + key.len);
 
@@ -83,8 +109,13 @@ static mb_pool *make_other(mb_upstream_host *host, mb_upstream_protocol protocol
     }
     *other = (other_pool){.free_task.run = run_free, .key_bytes = key.len};
     memcpy(other->key, key.ptr, key.len);
-    mb_pool_init(&other->pool, host, protocol);
-    other->pool.proxy_header = (mb_slice){other->key + 1, key.len - 1};
+    mb_pool_init(&other->pool, host, way->protocol);
+    size_t header = way->proxy_header.len;
+    other->pool.proxy_header = (mb_slice){other->key + key.len - header, header};
+    if (way->source != NULL) {
+        other->source = *way->source;
+        other->pool.source = &other->source;
+    }
     if (mb_map_set(&host->others, (mb_slice){other->key, key.len}, other, NULL) != MB_OK) {
         free_other(other);
         return NULL;
@@ -93,21 +124,17 @@ static mb_pool *make_other(mb_upstream_host *host, mb_upstream_protocol protocol
     return &other->pool;
 }
 
-mb_pool *mb_host_pool(mb_upstream_host *host, mb_upstream_protocol protocol,
-                      mb_slice proxy_header) {
-    char bytes[1 + MB_HOST_PROXY_BYTES];
-    mb_slice key = {bytes, 1 + proxy_header.len};
-    mb_pool *pool;
+mb_pool *mb_host_pool(mb_upstream_host *host, mb_upstream_protocol protocol, mb_slice proxy_header,
+                      const mb_source *source) {
+    const pool_way way = {protocol, proxy_header, source};
+    char bytes[KEY_BYTES];
 
-    if (protocol == host->pool.protocol && proxy_header.len == 0) {
+    if (protocol == host->pool.protocol && proxy_header.len == 0 && source == NULL) {
         return &host->pool;
     }
-    bytes[0] = (char)protocol;
-    if (proxy_header.len > 0) {
-        memcpy(bytes + 1, proxy_header.ptr, proxy_header.len);
-    }
-    pool = mb_map_get(&host->others, key);
-    return pool != NULL ? pool : make_other(host, protocol, key);
+    mb_slice key = {bytes, write_key(&way, bytes)};
+    mb_pool *pool = mb_map_get(&host->others, key);
+    return pool != NULL ? pool : make_other(host, &way, key);
 }
 
 void mb_host_drain(mb_upstream_host *host) {

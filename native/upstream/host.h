@@ -51,7 +51,8 @@ void mb_host_unref(mb_upstream_host *host);
 /* The pool of connections that speak `protocol` (all but DOWNSTREAM) and begin with `proxy_header`
  * (may be empty), at most MB_HOST_PROXY_BYTES. For a request at once. NULL: out of memory. */
 #define MB_HOST_PROXY_BYTES 256
-mb_pool *mb_host_pool(mb_upstream_host *host, mb_upstream_protocol protocol, mb_slice proxy_header);
+mb_pool *mb_host_pool(mb_upstream_host *host, mb_upstream_protocol protocol, mb_slice proxy_header,
+                      const mb_source *source);
 /* mb_pool_drain for all of them. */
 void mb_host_drain(mb_upstream_host *host);
 

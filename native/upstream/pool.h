@@ -105,6 +105,7 @@ struct mb_pool {
     mb_upstream_protocol protocol;     /* HTTP1, HTTP2 or AUTO */
     mb_list clients[MB_CLIENT_CLOSED]; /* by state; idle and ready: most recently used first */
     mb_slice proxy_header;             /* that its connections begin with; empty: none */
+    const mb_source *source;           /* that its connections come from; NULL: any */
     mb_list pending;                   /* requests, oldest first */
     uint32_t client_count;             /* of those in memory, the closed ones too */
     uint32_t connecting_count, pending_count;

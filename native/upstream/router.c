@@ -176,10 +176,12 @@ static mb_pool *pool_of(const mb_router_state *state, mb_upstream_host *host) {
     const mb_stream_info *info = &state->stream->info;
     mb_upstream_protocol protocol = cluster->settings.protocol;
     char header[MB_HOST_PROXY_BYTES];
+    const mb_source *source = mb_origin_source(info->origin);
 
     if (terminates(state)) {
         protocol = MB_UPSTREAM_RAW;
-    } else if (protocol != MB_UPSTREAM_DOWNSTREAM && cluster->settings.proxy_version == 0) {
+    } else if (protocol != MB_UPSTREAM_DOWNSTREAM && cluster->settings.proxy_version == 0 &&
+               source == NULL) {
         return &host->pool;
     }
     if (protocol == MB_UPSTREAM_DOWNSTREAM) {
@@ -188,7 +190,8 @@ static mb_pool *pool_of(const mb_router_state *state, mb_upstream_host *host) {
         protocol = h2 ? MB_UPSTREAM_HTTP2 : MB_UPSTREAM_HTTP1;
     }
     return mb_host_pool(host, protocol,
-                        mb__upstream_proxy_header(cluster, &info->remote, &info->local, header));
+                        mb__upstream_proxy_header(cluster, &info->remote, &info->local, header),
+                        source);
 }
 
 void mb__router_attempt(mb_router_state *state) {

@@ -73,6 +73,7 @@ void mb_upstream_tcp_connect(mb_upstream_tcp *tcp, mb_cluster *cluster) {
     mb_upstream_host *host = mb__cluster_pick(cluster);
     char header[MB_HOST_PROXY_BYTES];
     const mb_upstream_way way = {
+        .source = mb_origin_source(tcp->origin),
         .alpn = {"", 0},
         .proxy_header = mb__upstream_proxy_header(cluster, tcp->source, tcp->destination, header)};
 

@@ -11,7 +11,7 @@
 #ifndef MB_UPSTREAM_TCP_H
 #define MB_UPSTREAM_TCP_H
 
-#include "net/conn.h"
+#include "net/origin.h"
 #include "upstream/host.h"
 
 typedef struct mb_upstream_tcp mb_upstream_tcp;
@@ -37,6 +37,7 @@ struct mb_upstream_tcp {
     /* The owner's, for the PROXY header where the cluster sends one: the client and what it meant.
      * NULL: nobody in particular. */
     const mb_address *source, *destination;
+    const mb_origin *origin; /* of the client's connection, or NULL */
 };
 
 /* Picks a host and begins to connect. */
