@@ -23,6 +23,8 @@ ROWS: list[tuple[str, str, str, str]] = [
     ("listen backlog", "listener.backlog", "tcp_backlog_size", "the system's"),
     ("downstream buffers, and the most of a body a filter may hold",
      "listener.per_connection_buffer_limit_bytes", "per_connection_buffer_limit_bytes", "1 MiB"),
+    ("listener filters, all together", "listener.listener_filters_timeout_ms",
+     "listener_filters_timeout", "15 s"),
     ("handshake of a client", "chain.transport_connect_timeout_ms",
      "transport_socket_connect_timeout", "off"),
     ("request head received", "hcm.timeouts.request_headers_ms",
