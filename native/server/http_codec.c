@@ -169,6 +169,25 @@ void mb__http_say_goodbye(mb_http_conn *hc) {
                 mb__http_conn_config(hc)->timeouts.drain_us);
 }
 
+void mb__http_leave(mb_http_conn *hc) {
+    mb_codec *codec = hc->codec;
+    if (codec != NULL && codec->vtable->multiplexed && hc->goodbye == MB_GOODBYE_NOT &&
+        !hc->read_ended && !mb__http_has_unfinished(hc)) {
+        if (codec->vtable->reusable(codec)) {
+            hc->draining = true;
+            mb__http_say_goodbye(hc);
+            return;
+        }
+        /* The client has said its own, and answers to no PING are to be had: what it may send yet
+         * it finds behind the last stream. */
+        hc->goodbye = MB_GOODBYE_SAID;
+        codec->vtable->shut_down(codec, &hc->base.conn->out);
+        codec->vtable->shut_down(codec, &hc->base.conn->out);
+        mb__http_conn_flush(hc);
+    }
+    mb__http_conn_close_later(hc, MB_CLOSE_FLUSH_LINGER);
+}
+
 /* The client has seen that the end is near, or had the time to. */
 static void goodbye_seen(mb_http_conn *hc) {
     if (hc->goodbye != MB_GOODBYE_NEAR || hc->closing) {

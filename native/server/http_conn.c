@@ -329,7 +329,7 @@ void mb__http_conn_go_on(mb_http_conn *hc) {
             hc)) { /* the client lets nothing of its answers in: that is no idling */
         arm(hc, &hc->idle_timer, timeouts->stream_idle_us);
     } else if (is_finished(hc)) {
-        mb__http_conn_close_later(hc, MB_CLOSE_FLUSH_LINGER);
+        mb__http_leave(hc);
     } else {
         arm(hc, &hc->idle_timer, timeouts->idle_us);
     }
@@ -515,7 +515,7 @@ static void on_idle(mb_timer *timer) {
         hc->base.ingress->server->h2_counters.tx_flush_timeout +=
             hc->codec->vtable->unfinished(hc->codec);
     }
-    mb__http_conn_close_later(hc, MB_CLOSE_FLUSH_LINGER);
+    mb__http_leave(hc);
 }
 
 static void on_head_timeout(mb_timer *timer) {

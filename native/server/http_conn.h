@@ -98,6 +98,9 @@ extern const mb_conn_events mb__http_codec_unknown_events;
 void mb__http_codec_find(mb_http_conn *hc);
 /* No further stream, in the codec's way. Idempotent. */
 void mb__http_say_goodbye(mb_http_conn *hc);
+/* No stream runs and none is to come: closes, where the client may have one on its way after the
+ * goodbye. */
+void mb__http_leave(mb_http_conn *hc);
 void mb__http_on_ping_ack(void *owner);
 void mb__http_on_drain_timeout(mb_timer *timer);
 /* Answers that are over for us still wait in the codec, and may leave it. */

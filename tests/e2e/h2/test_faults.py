@@ -182,6 +182,7 @@ def test_client_that_said_goodbye_gets_all_it_asks_for(front: FrontMaker) -> Non
         client.send_data(first, b"late", end=True)
         assert b'"body": "late"' in client.answer(first).body
         client.end(WITHIN_S)  # with its last stream
+        assert client.goaways == [(7, 0)]
 
 
 def test_settings_that_are_never_acknowledged_do_no_harm(front: FrontMaker) -> None:

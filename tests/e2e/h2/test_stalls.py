@@ -10,6 +10,7 @@ from tests.e2e.h2.conftest import SMALL, FrontMaker
 from tests.e2e.h2.neighbour import Neighbour
 from tests.e2e.support.core import Core
 from tests.e2e.support.h2_frames import (
+    LARGEST_WINDOW,
     PREFACE,
     Flag,
     Frame,
@@ -132,6 +133,19 @@ def test_window_that_opens_late_gets_the_whole_answer(
         until_stat(core, f"{PROTOCOL}downstream_rq_active", 20)
         client.send(settings([(Setting.INITIAL_WINDOW_SIZE, 2 * MIB)]))
         assert {len(client.answer(stream).body) for stream in streams} == {MIB}
+
+
+def test_connection_without_streams_ends_with_a_goodbye(front: FrontMaker) -> None:
+    core = front(common_http_protocol_options={"idle_timeout": SOON})
+    with RawH2(core.address, acks=False) as client:
+        assert client.fetch("/one").body == b"1"
+        while not client.goaways:
+            client.read()
+        assert client.fetch("/one").body == b"1"  # was on its way
+        client.send(frame(Kind.SETTINGS, Flag.ACK) + frame(Kind.PING, Flag.ACK, 0, bytes(8)))
+        client.end(20)
+        assert client.goaways == [(LARGEST_WINDOW, 0), (3, 0)]
+    assert core.stats()[f"{PROTOCOL}downstream_cx_idle_timeout"] == 1
 
 
 # -- heads ---------------------------------------------------------------------------------------
