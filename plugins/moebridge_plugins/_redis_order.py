@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from moebridge_plugins._resp import Replies, Reply, RespError
 
-__all__ = ["Confirmations", "Ending", "Greeting", "Order", "Swap"]
+__all__ = ["Confirmations", "Ending", "Greeting", "Losing", "Order", "Swap"]
 
 _ERROR: Final = ord("-")
 _ARRAY: Final = ord("*")
@@ -49,7 +49,11 @@ class Confirmations(NamedTuple):
     left: int | None
 
 
-_Awaited = int | bytes | Swap | Ending | Greeting | Confirmations
+class Losing(NamedTuple):
+    """From here on replies cannot be told apart."""
+
+
+_Awaited = int | bytes | Swap | Ending | Greeting | Confirmations | Losing
 
 
 class Order:
@@ -102,6 +106,14 @@ class Order:
             awaited[-1] += what
         else:
             awaited.append(what)
+        if isinstance(what, Losing) and len(awaited) == 1:
+            self._lose()
+
+    def _lose(self) -> None:
+        """What would have to be said later cannot be any more: then these are the last words."""
+        self.lost = True
+        self.ended = self.ended or any(isinstance(w, bytes | Ending) for w in self._awaited)
+        self._awaited.clear()
 
     def feed(self, data: bytes) -> list[bytes]:
         """Takes a piece of the server's bytes; returns what the client gets, in parts.
@@ -178,9 +190,11 @@ class Order:
     def _due(self) -> list[bytes]:
         """Our answers that stand behind the reply that came last."""
         ours = []
-        while self._awaited and isinstance(self._awaited[0], bytes | Ending):
+        while self._awaited and isinstance(self._awaited[0], bytes | Ending | Losing):
             front = self._awaited.popleft()
-            if isinstance(front, Ending):
+            if isinstance(front, Losing):
+                self._lose()
+            elif isinstance(front, Ending):
                 self.ended = True
                 ours.append(front.text)
             elif isinstance(front, bytes):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import moebridge as mb
 from moebridge_plugins._redis_commands import DANGEROUS, KNOWN, SCRIPTING, SUBSCRIBING
-from moebridge_plugins._redis_order import Confirmations, Ending, Greeting, Order, Swap
+from moebridge_plugins._redis_order import Confirmations, Ending, Greeting, Losing, Order, Swap
 from moebridge_plugins._resp import Command, Commands, Limits, Verdict
 
 __all__ = ["RedisGuard"]
@@ -192,11 +192,11 @@ class RedisGuard(mb.NetworkFilter):
         order = session.order
         if name == b"CLIENT" and second == b"REPLY":
             # What it asks for is the next argument; whoever allows it must do without denials.
-            order.lost = True
+            order.expect(Losing())
             return
         if name in _STREAMING:
             order.expect()
-            order.lost = True
+            order.expect(Losing())
         elif name in SUBSCRIBING:
             order.expect(Confirmations(SUBSCRIBING[name], args - 1 or None))
         elif name == b"HELLO" and second.isdigit():

@@ -306,6 +306,22 @@ def test_behind_a_stream_a_denied_command_ends_the_connection() -> None:
     assert guard.conn.closed
 
 
+def test_errors_before_a_stream_are_still_said() -> None:
+    guard = Guard(deny=["FLUSHALL"])
+    guard.send(bulk("PING") + bulk("FLUSHALL") + bulk("MONITOR"))
+    guard.answer(b"+PONG\r\n+OK\r\n+1.2 x\r\n")
+    assert guard.conn.client == b"+PONG\r\n" + error("FLUSHALL") + b"+OK\r\n+1.2 x\r\n"
+    assert guard.conn.closed == ""
+
+
+def test_an_error_behind_a_stream_ends_the_connection() -> None:
+    guard = Guard(deny=["FLUSHALL"])
+    guard.send(bulk("PING") + bulk("CLIENT", "REPLY", "OFF") + bulk("FLUSHALL"))
+    guard.answer(b"+PONG\r\n")
+    assert guard.conn.client == b"+PONG\r\n"
+    assert guard.conn.closed == "flush redis_guard_protocol_error"
+
+
 @pytest.mark.parametrize(
     "config", [{"deny": ["A B"]}, {"deny": ["|x"]}, {"max_args": 0}, {"message": "a\nb"}]
 )
