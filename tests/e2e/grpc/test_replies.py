@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 from pathlib import Path
+from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 import pytest
@@ -109,6 +110,7 @@ def test_request_timeout_of_the_file_is_of_grpc_too(
     outbox: queue.Queue[bytes | None] = queue.Queue()
     with Calls(proxy.addresses["main"]) as calls:
         call = calls.count.future(iter(outbox.get, None), timeout=100)
-        assert call.exception(WAIT_S).code() is grpc.StatusCode.UNKNOWN
+        error: Any = call.exception(WAIT_S)
+        assert error.code() is grpc.StatusCode.UNKNOWN
         assert call.details() == "request timeout"
         outbox.put(None)

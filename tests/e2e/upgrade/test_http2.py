@@ -266,7 +266,7 @@ def test_websockets_between_protocols(file_proxy: FileProxyMaker, hops: int) -> 
 
     async def main() -> None:
         async with websocket_server() as upstream:
-            last = file_proxy(upstream, hcm=allow("websocket", **OVER_H2))
+            last = front = file_proxy(upstream, hcm=allow("websocket", **OVER_H2))
             address = last.addresses["main"]
             for _ in range(hops):
                 front = file_proxy(

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from examples.websocket_filter import Frames, UpperCase, masked
 from tests.e2e.support.command import Command
 from tests.e2e.support.envoy_config import http_config
 from tests.e2e.upgrade.conftest import allow, echo_messages, run, until, websocket_server
@@ -24,8 +24,6 @@ from websockets.frames import Opcode
 import moebridge as mb
 
 ROOT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT / "examples"))
-from websocket_filter import Frames, UpperCase, masked  # noqa: E402
 
 
 class AsyncUpperCase(UpperCase):
