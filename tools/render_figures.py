@@ -27,6 +27,7 @@ _ROWS = {
     "moebridge+python": "moebridge, Python filter: the same",
     "moebridge+python10": "moebridge, 10 such Python filters",
     "moebridge+look": "moebridge, Python filter that looks at each piece of body",
+    "envoy": "Envoy",
     "moebridge+count": "moebridge, Python filter: data.count(pattern) in each piece",
 }
 _MICRO = (
@@ -50,12 +51,17 @@ def load(name: str) -> Any:
     return json.loads((RESULTS / f"{name}.json").read_text())
 
 
+def _tools(made: Any) -> str:
+    newer = [f"{name} {made[name]}" for name in ("envoy", "h2load") if name in made]
+    return ", ".join([*newer, f"wrk {made['wrk'].split('-')[0]}"])
+
+
 def _environment(results: Any) -> str:
     made = results["environment"]
     load_1, load_5 = made["load_average"][:2]
     return (
         f"{made['cpu']}, {made['cpus']} CPUs, Linux {made['kernel'].split('-')[0]}, "
-        f"{made['interpreter']}, nginx {made['nginx']}, wrk {made['wrk'].split('-')[0]}; "
+        f"{made['interpreter']}, nginx {made['nginx']}, {_tools(made)}; "
         f"load average {load_1} and {load_5} when it began; commit {made['commit']}, "
         f"{made['date']}: `{made['command']}`."
     )
@@ -96,6 +102,16 @@ def peers() -> list[str]:
     return lines[:-1]
 
 
+def protocols() -> list[str]:
+    """HTTP/2 and TLS beside nginx and Envoy."""
+    results = load("protocols")
+    lines = []
+    for case in results["cases"].values():
+        lines += [f"**{case['title']}** (`{case['load']}`, {case['rounds']} rounds)", ""]
+        lines += [*_case(case), ""]
+    return [*lines, _environment(results)]
+
+
 def micro() -> list[str]:
     """The micro suites, the dispatchers side by side."""
     results = load("micro")
@@ -125,7 +141,7 @@ def instructions() -> list[str]:
     return lines + [f"| {name} | {number:,} |" for name, number in budgets.items()]
 
 
-_TABLES = {"": summary, "peers": peers, "micro": micro, "instructions": instructions}
+_TABLES = {"": summary, "peers": peers, "protocols": protocols, "micro": micro, "instructions": instructions}
 
 
 def rendered(text: str) -> str:

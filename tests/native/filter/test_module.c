@@ -5,6 +5,7 @@
 #include "filter/module.h"
 #include <moebridge/network_filter.h>
 
+#include "base/alloc.h"
 #include "base/slice.h"
 #include "filter/metadata.h"
 #include "support/filter_rig.h"

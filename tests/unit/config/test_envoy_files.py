@@ -79,6 +79,7 @@ def drop_empty_any(value: Any) -> Any:
 
 def test_envoy_knows_every_operator_in_the_form_we_take(document: Document, tmp_path: Path) -> None:
     arguments = {"bare": "", "time": "(%Y)", "header": "(a?b):5", "argument": "(a:b):5"}
+    arguments["word"] = "(SNAKE_STRING)"  # of GRPC_STATUS
     text = " ".join(f"%{name}{arguments[form]}%" for name, form in OPERATORS.items())
     log = "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"
     source = {"text_format_source": {"inline_string": text}}

@@ -92,7 +92,7 @@ INVALID: dict[str, tuple[Change, str, str]] = {
     "no port": (lambda d: d.listener["address"]["socket_address"].pop("port_value"), "static_resources.listeners[0].address.socket_address", "port_value is required"),
     "no domains": (lambda d: d.host.update(domains=[]), f"{HCM}.route_config.virtual_hosts[0].domains", "must not be empty"),
     "no route specifier": (lambda d: d.hcm.pop("route_config"), HCM, "route_config is required"),
-    "oneof without value": (lambda d: d.route.update(match={}), f"{ROUTE}.match", "one of prefix, path, safe_regex, path_separated_prefix is required"),
+    "oneof without value": (lambda d: d.route.update(match={}), f"{ROUTE}.match", "one of prefix, path, safe_regex, connect_matcher, path_separated_prefix is required"),
     "both of a oneof": (lambda d: d.route.update(match={"prefix": "/", "path": "/a"}), f"{ROUTE}.match", "only one of prefix and path can be given"),
     "both spellings": (lambda d: d.hcm.update(statPrefix="a"), f"{HCM}.stat_prefix", "given twice, as stat_prefix and statPrefix"),
     "null in a list": (lambda d: d.host["routes"].append(None), f"{HCM}.route_config.virtual_hosts[0].routes[1]", "expected object, got null"),
