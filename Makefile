@@ -38,10 +38,14 @@ demo: build
 bridge-tests:
 	@echo $(BRIDGE_TESTS)
 
-# The two dispatchers run the same tests: tests/house checks that neither collects fewer.
+# The two dispatchers run the same tests: tests/house checks that neither collects fewer. The tests of
+# the C core run beside the first of them, once all that both need is built.
 test: build
-	MOEBRIDGE_DISPATCH=cffi $(PYTEST) -q -m 'not long and not soak' $(BRIDGE_TESTS)
-	MOEBRIDGE_DISPATCH=cython $(PYTEST) -m 'not long and not soak'
+	-$(MAKE) -s -k -C native -j2 asan
+	@$(PYTEST) -q tests/native >build/tests-native.log 2>&1 & native=$$!; \
+	MOEBRIDGE_DISPATCH=cffi $(PYTEST) -q -m 'not long and not soak' $(BRIDGE_TESTS); cffi=$$?; \
+	wait $$native; native=$$?; cat build/tests-native.log; exit $$((cffi || native))
+	MOEBRIDGE_DISPATCH=cython $(PYTEST) -m 'not long and not soak' --ignore=tests/native
 
 test-full: build
 	MOEBRIDGE_DISPATCH=cffi $(PYTEST) -q -m 'not soak' $(BRIDGE_TESTS)
