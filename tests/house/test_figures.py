@@ -36,7 +36,7 @@ def test_changed_figure_is_noticed(render: ModuleType) -> None:
     assert render.rendered(text.replace(shown, "| 0.1 (")) == text
 
 
-@pytest.mark.parametrize("name", ["peers", "micro"])
+@pytest.mark.parametrize("name", ["peers", "protocols", "micro"])
 def test_results_say_what_they_depend_on(name: str) -> None:
     results = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
     made = results["environment"]
