@@ -24,7 +24,7 @@ _ROWS = {
     "nginx+headers": "nginx, the same two headers by its directives",
     "moebridge": "moebridge, no filter",
     "moebridge+c": "moebridge, C filter: one header on request and response",
-    "moebridge+python": "moebridge, Python filter: the same",
+    "moebridge+python": "moebridge, Python filter: one header on request and response",
     "moebridge+python10": "moebridge, 10 such Python filters",
     "moebridge+look": "moebridge, Python filter that looks at each piece of body",
     "envoy": "Envoy",
@@ -141,7 +141,13 @@ def instructions() -> list[str]:
     return lines + [f"| {name} | {number:,} |" for name, number in budgets.items()]
 
 
-_TABLES = {"": summary, "peers": peers, "protocols": protocols, "micro": micro, "instructions": instructions}
+_TABLES = {
+    "": summary,
+    "peers": peers,
+    "protocols": protocols,
+    "micro": micro,
+    "instructions": instructions,
+}
 
 
 def rendered(text: str) -> str:

@@ -72,8 +72,8 @@ def environment(command: str) -> dict[str, Any]:
 
 
 def _envoy_version(said: str) -> str:
-    """`envoy  version: <commit>/<version>/Clean/...`."""
-    parts = said.split("/")
+    """`<path>  version: <commit>/<version>/Clean/...`."""
+    parts = said.rpartition("version: ")[2].split("/")
     return parts[1] if len(parts) > 1 else "none"
 
 
