@@ -8,11 +8,12 @@ PY := $(wildcard bridge plugins examples benchmarks tests tools setup.py docs/co
 C = $(wildcard $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h' '*.cc'))
 PYX = $(wildcard $(shell git ls-files --cached --others --exclude-standard '*.pyx' '*.pxd'))
 # Tests that enter Python from the core run once for each dispatcher; those of the core alone, which
-# these folders have, run once.
+# these folders have, and of reading configurations run once.
 CORE_FOLDERS := $(addprefix tests/e2e/,envoy h2 listener protocol upgrade)
 CORE_TESTS := $(shell grep -LwE 'HttpFilter|NetworkFilter|make_proxy|Proxy|Command' \
 	$(wildcard $(CORE_FOLDERS:=/test_*.py)))
-BRIDGE_TESTS := tests/unit $(filter-out $(CORE_TESTS),$(wildcard tests/e2e/*/test_*.py))
+BRIDGE_TESTS := $(filter-out tests/unit/config tests/unit/__pycache__,$(wildcard tests/unit/*)) \
+	$(filter-out $(CORE_TESTS),$(wildcard tests/e2e/*/test_*.py))
 PYTEST := $(BIN)/pytest
 FUZZ_S ?= 60
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
