@@ -104,12 +104,11 @@ void mb_pending_close(mb_pending *pending) {
 
 static void accept_further(mb_ingress *ingress, const mb_accepted *accepted, bool handed_over);
 
-/* The listener that the connection was meant for, where that is another one. */
+/* The listener that the connection was meant for, where that is another one. That the kernel
+ * changed the destination is not asked for: with TPROXY the socket itself has the original one. */
 static mb_ingress *hand_over_to(const mb_pending *pending) {
     mb_ingress *ingress = pending->ingress;
-    bool restored = pending->origin != NULL && !pending->handed_over &&
-                    !mb_address_equal(&pending->local, &pending->origin->direct_local);
-    if (!pending->config->use_original_dst || !restored) {
+    if (!pending->config->use_original_dst || pending->handed_over) {
         return NULL;
     }
     mb_ingress *target = mb_ingress_for(ingress->server, &pending->local);

@@ -72,13 +72,21 @@ static bool is_wildcard(const mb_address *address) {
     }
 }
 
+/* Whether a listener on all addresses that `own` stands for has `destination` among them. */
+static bool covers(const mb_address *own, bool v6_only, const mb_address *destination) {
+    sa_family_t family = destination->sa.sa_family;
+    bool by_v4 = family == AF_INET && own->sa.sa_family == AF_INET6 && !v6_only;
+    return is_wildcard(own) && (own->sa.sa_family == family || by_v4) &&
+           mb_address_port(own) == mb_address_port(destination);
+}
+
 static bool stands_for(const mb_ingress *ingress, const mb_address *destination, bool exact) {
     for (uint32_t i = 0; i < ingress->config->address_count; i++) {
+        const mb_listen_address *given = &ingress->config->addresses[i];
         const mb_address *bound = mb_listener_address(ingress->listener, i);
-        const mb_address *own = bound != NULL ? bound : &ingress->config->addresses[i].address;
-        bool same_port = own->sa.sa_family == destination->sa.sa_family &&
-                         mb_address_port(own) == mb_address_port(destination);
-        if (exact ? mb_address_equal(own, destination) : same_port && is_wildcard(own)) {
+        const mb_address *own = bound != NULL ? bound : &given->address;
+        if (exact ? mb_address_equal(own, destination)
+                  : covers(own, given->v6_only, destination)) {
             return true;
         }
     }
