@@ -35,8 +35,10 @@ static int stream_socket(const mb_address *address) {
 /* Takes `fd`. */
 static int bind_and_connect(int fd, const mb_address *remote, const mb_address *local) {
     if (local != NULL && local->length > 0) {
-        /* The port is chosen by connect, which may share it among different peers. */
+        /* The port is chosen by connect, which may share it among different peers; one that is
+         * given is shared like that too. */
         set_option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+        set_option(fd, SOL_SOCKET, SO_REUSEADDR, mb_address_port(local) != 0);
         if (bind(fd, &local->sa, local->length) != 0) {
             return close_with(fd, errno);
         }

@@ -55,6 +55,7 @@ def test_clients_do_not_share_connections(make_upstream: UpstreamMaker, tmp_path
                 seen.append(first.decode())
     assert [one.split(":")[0] for one in seen] == ["127.0.0.10", "127.0.0.11", "127.0.0.10"]
     assert seen[0] == seen[2]
+    assert not any(one.endswith(":5555") for one in seen)  # the port is any free one
 
 
 def test_the_port_too_where_that_is_wanted(make_upstream: UpstreamMaker, tmp_path: Path) -> None:
