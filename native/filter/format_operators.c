@@ -261,7 +261,11 @@ static bool append_duration(const mb_format_segment *segment, mb_stream *stream,
 /* -- addresses ------------------------------------------------------------------------------- */
 
 static const mb_address *address_of(const mb_format_segment *segment, const mb_stream *stream) {
-    return (const mb_address *)(const void *)((const char *)&stream->info + segment->op->which);
+    const mb_stream_info *info = &stream->info;
+    if (segment->op->which == offsetof(mb_stream_info, origin)) { /* which has the socket's own */
+        return info->origin != NULL ? &info->origin->direct_local : &info->local;
+    }
+    return (const mb_address *)(const void *)((const char *)info + segment->op->which);
 }
 
 static bool append_address(const mb_format_segment *segment, mb_stream *stream, mb_text *out) {
@@ -407,7 +411,7 @@ static const mb_format_operator operators[] = {
     ADDRESS("DOWNSTREAM_REMOTE", remote),
     ADDRESS("DOWNSTREAM_LOCAL", local),
     ADDRESS("DOWNSTREAM_DIRECT_REMOTE", direct_remote),
-    ADDRESS("DOWNSTREAM_DIRECT_LOCAL", local),
+    ADDRESS("DOWNSTREAM_DIRECT_LOCAL", origin),
     ADDRESS("UPSTREAM_REMOTE", upstream_remote),
     ADDRESS("UPSTREAM_LOCAL", upstream_local),
 };

@@ -30,7 +30,9 @@ static void describe(const mb_tcp_conn *tc, const mb_conn *conn, mb_stream_info 
     info->attempts = tc->attempts;
     info->cluster = tc->cluster;
     info->listener = mb_slice_from_c(ingress->config->name);
-    info->remote = info->direct_remote = conn->remote;
+    info->origin = tc->base.origin;
+    info->direct_remote = info->origin != NULL ? info->origin->direct_remote : conn->remote;
+    info->remote = conn->remote;
     info->local = conn->local;
     info->upstream_remote = tc->host;
     if (tc->details != NULL) {

@@ -13,9 +13,11 @@ import pytest
 from tests.e2e.listener.conftest import CoreMaker, LogReader, count, listener_count, wait_for
 from tests.e2e.support.client import RawClient, fetch
 from tests.e2e.support.core import Core
+from tests.e2e.support.envoy_config import access_log
 from tests.e2e.support.listener_config import listener_filter
 from tests.e2e.support.ports import free_port, wait_for_port
 from tests.e2e.support.upstream import Upstream
+from tests.e2e.tcp.conftest import bootstrap, cluster
 
 GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 LINE = b"PROXY TCP4 192.0.2.7 198.51.100.9 5555 443\r\n"
@@ -70,6 +72,31 @@ def test_the_header_counts_for_every_request_of_the_connection(
         client.send(LINE)
         assert [client.request().status for _ in range(3)] == [200] * 3
     assert log(core) == ["192.0.2.7:5555 127.0.0.1 198.51.100.9:443 -"] * 3
+
+
+def test_the_log_of_a_tcp_proxy_tells_both_pairs_of_addresses(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    path = tmp_path / "log"
+    both = " ".join(
+        f"%DOWNSTREAM_{which}_ADDRESS%"
+        for which in ("REMOTE", "LOCAL", "DIRECT_REMOTE", "DIRECT_LOCAL")
+    )
+    config = bootstrap(
+        [cluster("up", upstream.address)],
+        listener={"listener_filters": [listener_filter("proxy_protocol")]},
+        access_log=[access_log(path, both + "\n")],
+    )
+    with Core(config, tmp_path) as core:
+        with RawClient(core.address) as client:
+            client.send(LINE)
+            assert client.request().status == 200
+            own = client.socket.getsockname()
+        wait_for(lambda: count(core, "tcp.t.downstream_cx_active") == 0)
+        count(core, "")  # answered in a later turn: the line is written
+    assert path.read_text() == (
+        f"192.0.2.7:5555 198.51.100.9:443 {own[0]}:{own[1]} {core.address}\n"
+    )
 
 
 def test_ipv6_addresses_are_taken(make_core: CoreMaker, log: LogReader) -> None:

@@ -156,6 +156,23 @@ MB_TEST(operators_of_a_request_that_nothing_is_known_of) {
     filter_rig_fini(&rig);
 }
 
+MB_TEST(direct_local_address_is_that_of_the_socket) {
+    static const row rows[] = {
+        {"'op':'DOWNSTREAM_LOCAL_ADDRESS'", "[::1]:80", "\"[::1]:80\""},
+        {"'op':'DOWNSTREAM_DIRECT_LOCAL_ADDRESS'", "192.0.2.5:8080", "\"192.0.2.5:8080\""},
+        {"'op':'DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT'", "192.0.2.5", "\"192.0.2.5\""},
+        {"'op':'DOWNSTREAM_DIRECT_LOCAL_PORT'", "8080", "8080"},
+    };
+    filter_rig rig;
+    mb_origin origin = {.refs = 1};
+    filter_rig_init(&rig, 0);
+    fill(&rig);
+    address(&origin.direct_local, "192.0.2.5", 8080);
+    rig.stream->info.origin = &origin;
+    CHECK_ROWS(&rig, rows);
+    filter_rig_fini(&rig);
+}
+
 MB_TEST(grpc_status_comes_from_trailers_then_the_head_then_the_http_status) {
     static const row unset = {"'op':'GRPC_STATUS'", "", "null"};
     static const row inferred[] = {{"'op':'GRPC_STATUS'", "Unavailable", "\"Unavailable\""},
