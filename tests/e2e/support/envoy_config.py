@@ -18,7 +18,8 @@ _FILE_LOG = f"{_EXTENSIONS}.access_loggers.file.v3.FileAccessLog"
 
 def _endpoint(address: str) -> dict[str, Any]:
     host, _, port = address.rpartition(":")
-    return {"endpoint": {"address": {"socket_address": {"address": host, "port_value": int(port)}}}}
+    socket = {"address": host.strip("[]"), "port_value": int(port)}
+    return {"endpoint": {"address": {"socket_address": socket}}}
 
 
 def cluster(upstreams: str | Sequence[str], *, name: str = "backend", **fields: Any) -> Part:

@@ -1,4 +1,5 @@
-"""Upstream servers on 127.0.0.1, port 0, each on a thread and asyncio loop of its own.
+"""Upstream servers on 127.0.0.1 and port 0 unless told else, each on a thread and asyncio loop of
+its own.
 
 A handler is `async def handler(exchange)`: it reads what it wants of the request and writes what it
 wants as the response, down to raw bytes. `Upstream.requests` has every request whose head was read.
@@ -167,11 +168,12 @@ def pieces(
 class Upstream:
     """A server that is up between `with Upstream(handler) as upstream:` and its end."""
 
-    def __init__(self, handler: Handler = echo, *, port: int = 0) -> None:
+    def __init__(self, handler: Handler = echo, *, host: str = "127.0.0.1", port: int = 0) -> None:
         self.handler = handler
         self.requests: list[Request] = []
         self.connections = 0
         self.address = ""
+        self._host = host
         self._port = port
         self._open: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
@@ -208,9 +210,9 @@ class Upstream:
 
     async def _serve(self) -> None:
         self._stopped: asyncio.Future[None] = self._loop.create_future()
-        server = await asyncio.start_server(self._connection, "127.0.0.1", self._port)
+        server = await asyncio.start_server(self._connection, self._host, self._port)
         host, port = server.sockets[0].getsockname()[:2]
-        self.address = f"{host}:{port}"
+        self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._ready.set()
         await self._stopped
         server.close()
