@@ -85,8 +85,7 @@ static bool stands_for(const mb_ingress *ingress, const mb_address *destination,
         const mb_listen_address *given = &ingress->config->addresses[i];
         const mb_address *bound = mb_listener_address(ingress->listener, i);
         const mb_address *own = bound != NULL ? bound : &given->address;
-        if (exact ? mb_address_equal(own, destination)
-                  : covers(own, given->v6_only, destination)) {
+        if (exact ? mb_address_equal(own, destination) : covers(own, given->v6_only, destination)) {
             return true;
         }
     }
