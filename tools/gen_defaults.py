@@ -140,8 +140,11 @@ half of the first 500, later half of all | the client's own resets alone | \
 `inbound_continuation_flood` |
 | a header block, compressed or not | 4 times the largest head | the largest head resets | \
 `header_overflow` |
-| frames of unknown types, resets of streams that are over | as PRIORITY | none | \
+| frames of unknown types, GOAWAY, resets of streams that are over | as PRIORITY | none | \
 `inbound_other_frames_flood` |
+| PING and SETTINGS that are to be answered, by a peer that reads the answers | \
+2000 a second (or twice `max_outbound_control_frames`), and one for each DATA frame to it and \
+each stream | none | `inbound_control_frames_flood` |
 | entries of a SETTINGS frame | 32 | 32 | `outbound_control_flood` |
 
 A head over its limits resets its stream (`INTERNAL_ERROR`, as Envoy), the connection goes on.

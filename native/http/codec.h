@@ -195,9 +195,13 @@ typedef struct mb_h2_options {
     uint32_t max_consecutive_empty_frames; /* inbound, with no END_STREAM; 1 */
     uint32_t max_priority_frames_per_stream;    /* 100 */
     uint32_t max_window_updates_per_data_frame; /* 10 */
-    uint32_t max_resets;      /* rapid reset: after this many streams the connection is
-                               * closed when half of them were reset before their answer; 500 */
+    uint32_t max_resets; /* rapid reset: after this many streams the connection is
+                          * closed when half of them were reset before their answer; 500 */
+    /* Inbound PING and SETTINGS that ask for an answer, beyond the streams and the DATA that was
+     * sent meanwhile; 2000, or twice max_outbound_control_frames. */
+    uint32_t max_control_frames_per_s;
     bool allow_connect;       /* extended CONNECT, RFC 8441 */
+    const mb_clock *clock;    /* borrowed, outlives the codec; NULL: the system's */
     mb_h2_counters *counters; /* borrowed, outlives the codec; NULL: nobody wants to know */
 } mb_h2_options;
 

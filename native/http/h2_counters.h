@@ -29,6 +29,7 @@
     X(tx_flush_timeout) /* the owner's to count */                                                 \
     X(tx_reset)                                                                                    \
     X(inbound_continuation_flood)                                                                  \
+    X(inbound_control_frames_flood)                                                                \
     X(inbound_other_frames_flood)                                                                  \
     X(premature_resets_flood)
 

@@ -53,6 +53,9 @@ void mb_h2_fault_count(mb_h2_fault fault, mb_h2_counters *counters) {
     case MB_H2_OUTBOUND_CONTROL:
         counters->outbound_control_flood++;
         break;
+    case MB_H2_INBOUND_CONTROL:
+        counters->inbound_control_frames_flood++;
+        break;
     case MB_H2_EMPTY_FRAMES:
         counters->inbound_empty_frames_flood++;
         break;

@@ -24,6 +24,8 @@
     X(OUTBOUND, 0xb, "http2.outbound_flood", "more frames wait for the peer than the limit")       \
     X(OUTBOUND_CONTROL, 0xb, "http2.outbound_control_flood",                                       \
       "more answers to PING, SETTINGS or bad frames wait for the peer than the limit")             \
+    X(INBOUND_CONTROL, 0xb, "http2.inbound_control_frames_flood",                                  \
+      "more PING and SETTINGS in a second than the limit")                                         \
     X(EMPTY_FRAMES, 0xb, "http2.inbound_empty_frames_flood", "frames without content in a row")    \
     X(PRIORITY, 0xb, "http2.inbound_priority_frames_flood", "more PRIORITY than the limit")        \
     X(WINDOW_UPDATE, 0xb, "http2.inbound_window_update_frames_flood",                              \

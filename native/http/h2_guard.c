@@ -1,6 +1,8 @@
 /* See h2_guard.h. */
 #include "http/h2_guard.h"
 
+#include "base/clock.h"
+
 #include <string.h>
 
 #define PRIORITY_BYTES 5u
@@ -11,6 +13,7 @@
 /* A header block may be so many times larger than the limit before the connection is ended and
  * not just the stream. */
 #define BLOCK_FACTOR 4u
+#define SECOND_US 1000000u
 
 void mb_h2_guard_init(mb_h2_guard *guard, const mb_codec_options *options, bool is_server) {
     const mb_h2_options *h2 = &options->h2;
@@ -27,6 +30,9 @@ void mb_h2_guard_init(mb_h2_guard *guard, const mb_codec_options *options, bool 
     guard->max_outbound = h2->max_outbound_frames;
     guard->max_outbound_control = h2->max_outbound_control_frames;
     guard->max_resets = h2->max_resets;
+    guard->max_questions = h2->max_control_frames_per_s;
+    guard->clock = h2->clock != NULL ? h2->clock : mb_clock_default();
+    guard->questions_since_us = mb_clock_monotonic_us(guard->clock);
 }
 
 /* -- streams of the past ---------------------------------------------------------------------- */
@@ -120,11 +126,30 @@ static mb_h2_fault on_content(mb_h2_guard *guard, const mb_h2_frame *frame) {
     return ++guard->empty_frames > guard->max_empty_frames ? MB_H2_EMPTY_FRAMES : MB_H2_FINE;
 }
 
-/* Frames that ask for nothing: unknown types, and RST_STREAM beyond one a stream. */
+/* Frames that ask for nothing: unknown types, GOAWAY, and RST_STREAM beyond one a stream. */
 static mb_h2_fault on_other(mb_h2_guard *guard) {
     uint64_t limit = (uint64_t)guard->max_priority_per_stream * (1 + guard->opened);
 
     return ++guard->other_frames > limit ? MB_H2_OTHER_FRAMES : MB_H2_FINE;
+}
+
+/* PING or SETTINGS that is to be answered. */
+static mb_h2_fault on_question(mb_h2_guard *guard) {
+    uint64_t explained = guard->opened + guard->data_sent, now_us;
+
+    if (++guard->questions <= guard->max_questions) {
+        return MB_H2_FINE;
+    }
+    now_us = mb_clock_monotonic_us(guard->clock);
+    if (now_us - guard->questions_since_us < SECOND_US) {
+        return guard->questions > guard->max_questions + explained - guard->questions_explained
+                   ? MB_H2_INBOUND_CONTROL
+                   : MB_H2_FINE;
+    }
+    guard->questions = 1;
+    guard->questions_explained = explained;
+    guard->questions_since_us = now_us;
+    return MB_H2_FINE;
 }
 
 /* `dependency`: of PRIORITY. The library looks at neither when priorities are off. */
@@ -167,12 +192,13 @@ static mb_h2_fault on_frame(mb_h2_guard *guard, const mb_h2_frame *frame) {
                    ? MB_H2_WINDOW_UPDATE
                    : MB_H2_FINE;
     case MB_H2_SETTINGS_FRAME:
-    case MB_H2_PUSH_PROMISE_FRAME:
-    case MB_H2_GOAWAY_FRAME:
-        return MB_H2_FINE;
+        /* More acknowledgements than SETTINGS of ours are the library's to refuse. */
+        return (frame->flags & MB_H2_FLAG_ACK) != 0 ? MB_H2_FINE : on_question(guard);
     case MB_H2_PING_FRAME:
-        return (frame->flags & MB_H2_FLAG_ACK) != 0 ? on_other(guard) : MB_H2_FINE;
-    default:
+        return (frame->flags & MB_H2_FLAG_ACK) != 0 ? on_other(guard) : on_question(guard);
+    case MB_H2_PUSH_PROMISE_FRAME:
+        return MB_H2_FINE;
+    default: /* GOAWAY too, of which two are enough */
         return on_other(guard);
     }
 }

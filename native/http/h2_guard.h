@@ -15,8 +15,14 @@
  * judged.
  *
  * The bounds and their formulas are Envoy's ("HTTP/2 protocol constraints"); those on CONTINUATION,
- * on frames without purpose and on resets are ours. Called by h2_receive.c and h2_send.c. Pure
- * numbers: no memory, no events. RFC 9113 4.1, 10.5.
+ * on frames without purpose, on resets and on questions are ours. Called by h2_receive.c and
+ * h2_send.c. Numbers and a clock: no memory, no events. RFC 9113 4.1, 10.5.
+ *
+ * Questions are PING and SETTINGS, which we must answer. A peer that leaves the answers unread
+ * fills `outbound_control`; one that reads them costs time only, so they are bounded by time: so
+ * many take a second at least. Each DATA frame of ours and each stream within it allows one more,
+ * since a peer that measures its way (gRPC) pings once for what it got. The clock is read only
+ * beyond the number, so a peer that asks seldom pays for none of that.
  */
 #ifndef MB_HTTP_H2_GUARD_H
 #define MB_HTTP_H2_GUARD_H
@@ -62,6 +68,8 @@ typedef struct mb_h2_guard {
     uint32_t max_empty_frames, max_priority_per_stream, max_window_updates_per_data;
     uint32_t max_outbound, max_outbound_control;
     uint32_t max_resets;
+    uint32_t max_questions; /* a second */
+    const mb_clock *clock;
     /* the frame that is read */
     uint8_t header[MB_H2_FRAME_HEADER_BYTES + 4];
     uint8_t have;  /* bytes of `header` */
@@ -71,7 +79,10 @@ typedef struct mb_h2_guard {
     uint32_t empty_frames;               /* in a row */
     uint64_t opened;                     /* streams */
     uint64_t priority_frames, window_updates, other_frames;
-    uint64_t data_sent;                  /* frames */
+    uint64_t data_sent;           /* frames */
+    uint64_t questions;           /* since `questions_since_us` */
+    uint64_t questions_explained; /* DATA sent and streams, then */
+    uint64_t questions_since_us;
     uint32_t outbound, outbound_control; /* wait for the peer */
     uint64_t resets;                     /* of streams without an answer, or by the peer's fault */
     /* server: the newest streams, oldest first from `begun` on, as number * 2 + "has ended" */

@@ -20,6 +20,10 @@
 #define DEFAULT_FRAME_BYTES 16384u
 #define DEFAULT_BUFFER_BYTES (64u * 1024u)
 #define SPARE_STREAMS_MAX 8u
+/* A PING a second is legal for days, and one for each DATA frame is not counted: both are far from
+ * it. A peer that stays just below, each PING in a packet of its own, costs a tenth of a processor
+ * (measured), no more than as many requests would. */
+#define DEFAULT_QUESTIONS_PER_S 2000u
 /* What SETTINGS_MAX_HEADER_LIST_SIZE counts beside name and value. RFC 9113 6.5.2. */
 #define LIST_FIELD_BYTES 32u
 
@@ -27,6 +31,15 @@ static void or_default(uint32_t *value, uint32_t otherwise) {
     if (*value == 0) {
         *value = otherwise;
     }
+}
+
+/* More than may wait, so that a peer that reads nothing is told apart; a lower bound on what waits
+ * is no reason to ask less often. */
+static uint32_t default_questions(uint32_t may_wait) {
+    if (may_wait <= DEFAULT_QUESTIONS_PER_S / 2) {
+        return DEFAULT_QUESTIONS_PER_S;
+    }
+    return may_wait < UINT32_MAX / 2 ? may_wait * 2 : UINT32_MAX;
 }
 
 static void fill_defaults(mb_codec_options *options, bool is_server) {
@@ -51,6 +64,7 @@ static void fill_defaults(mb_codec_options *options, bool is_server) {
     or_default(&h2->max_priority_frames_per_stream, 100);
     or_default(&h2->max_window_updates_per_data_frame, 10);
     or_default(&h2->max_resets, 500);
+    or_default(&h2->max_control_frames_per_s, default_questions(h2->max_outbound_control_frames));
 }
 
 /* -- the library's memory: ours wants the size back, so it stands before each block ----------- */

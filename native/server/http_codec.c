@@ -34,6 +34,7 @@ static mb_codec *make_h2(mb_http_conn *hc) {
         options.h2.stream_buffer_bytes = options.h2.output_bytes; /* 0 is the codec's default */
     }
     options.h2.counters = &ingress->server->h2_counters;
+    options.h2.clock = ingress->worker->clock;
     return mb_h2_server_new(ingress->worker->allocator, &options, &mb__http_codec_events, hc);
 }
 

@@ -242,6 +242,7 @@ static void complete_h2(mb_cluster *cluster) {
 
     cluster->h2_task.run = publish_h2;
     h2->counters = &cluster->h2_counters;
+    h2->clock = cluster->worker->clock;
     h2->output_bytes = h2->stream_buffer_bytes = bytes;
     if (h2->max_concurrent_streams == 0) {
         h2->max_concurrent_streams = MB_UPSTREAM_H2_STREAMS;

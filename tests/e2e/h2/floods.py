@@ -1,7 +1,7 @@
 """Floods: what each sends, the limit that it is to break, and what that is called.
 
-A flood is a function of the client that yields pieces of bytes. `reads` says whether the client
-takes what comes back meanwhile; where it does not, the kernel keeps little for it.
+A flood is a function of the client that yields pieces of bytes; it may read between them. `reads`
+says whether the client takes what comes back; where it does not, the kernel keeps little for it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from tests.e2e.support.h2_frames import (
     Code,
     Flag,
     Kind,
+    Setting,
     frame,
     literal,
     reset,
@@ -46,6 +47,8 @@ class Flood:
     off: dict[str, Any] | None = None
     off_manager: dict[str, Any] | None = None
     reads: bool = True
+    #: The bound that is met first, where that depends on how the bytes come.
+    or_counter: str = ""
     code: int = Code.ENHANCE_YOUR_CALM
 
 
@@ -68,17 +71,38 @@ def repeated(one: bytes, total: int = UNREAD_BYTES) -> Iterator[bytes]:
         yield piece
 
 
-# -- what asks for answers that nobody reads ---------------------------------------------------
+# -- what asks for answers ---------------------------------------------------------------------
+
+PING = frame(Kind.PING, 0, 0, b"12345678")
+#: At a time, and in all: as many as it takes some tenths of a second to read the answers of.
+ASKED, ASKED_IN_ALL = 100, 20_000
 
 
-def ping(_: RawH2) -> Iterator[bytes]:
+def ping_unread(_: RawH2) -> Iterator[bytes]:
     """PING, the answers unread."""
-    yield from repeated(frame(Kind.PING, 0, 0, b"12345678"))
+    yield from repeated(PING)
 
 
 def settings_unread(_: RawH2) -> Iterator[bytes]:
     """SETTINGS, the acknowledgements unread."""
     yield from repeated(settings())
+
+
+def ping(client: RawH2) -> Iterator[bytes]:
+    """PING, each answer read."""
+    while client.pongs < ASKED_IN_ALL:
+        asked = client.pongs + ASKED
+        yield PING * ASKED
+        while client.pongs < asked:
+            client.read()
+
+
+def settings_read(client: RawH2) -> Iterator[bytes]:
+    """SETTINGS, each acknowledgement read."""
+    values = [(Setting.INITIAL_WINDOW_SIZE, 65535)] * 4
+    while client.pongs < ASKED_IN_ALL // ASKED:
+        yield settings(values) * (ASKED - 1)
+        client.ping()
 
 
 def settings_large(_: RawH2) -> Iterator[bytes]:
@@ -231,8 +255,19 @@ UPDATES = {"max_inbound_window_update_frames_per_data_frame_sent": MANY}
 LARGE_HEAD = {"max_request_headers_kb": 8000}
 
 FLOODS = [
-    Flood("ping", ping, "outbound_control_flood", CONTROL, reads=False),
-    Flood("settings", settings_unread, "outbound_control_flood", CONTROL, reads=False),
+    Flood("ping", ping, "inbound_control_frames_flood", CONTROL),
+    Flood("settings", settings_read, "inbound_control_frames_flood", CONTROL),
+    *(
+        Flood(
+            name,
+            pieces,
+            "outbound_control_flood",
+            CONTROL,
+            reads=False,
+            or_counter="inbound_control_frames_flood",
+        )
+        for name, pieces in (("ping_unread", ping_unread), ("settings_unread", settings_unread))
+    ),
     Flood("settings_large", settings_large, "outbound_control_flood"),
     Flood("answers_unread", answers_unread, "premature_resets_flood", reads=False),
     Flood("rapid_reset", rapid_reset, "premature_resets_flood"),

@@ -21,6 +21,7 @@ from h2.events import (
     ConnectionTerminated,
     DataReceived,
     Event,
+    PingAckReceived,
     RequestReceived,
     StreamEnded,
     StreamReset,
@@ -106,6 +107,11 @@ class Peer:
                 return int(event.stream_id)
             if isinstance(event, ConnectionTerminated):
                 raise Gone
+
+    def pong(self) -> None:
+        """Waits for the answer to a PING."""
+        while not isinstance(self.event(), PingAckReceived):
+            pass
 
     def respond(self, stream: int, body: bytes = b"", status: str = "200") -> None:
         """Answers a request; the body must fit the windows."""
