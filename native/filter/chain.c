@@ -36,6 +36,24 @@ static void terminal_has_all(mb_stream *stream) {
     }
 }
 
+/* Between the two directions of a tunnel nothing says that the end of one is that of both. */
+static bool is_half_open(const mb_stream *stream) {
+    return stream->codec.tunnel_open && stream->terminal_active && !stream->side[MB_REQUEST].done;
+}
+
+static void response_delivered(mb_stream *stream) {
+    if (!stream->over && !is_half_open(stream)) {
+        mb__stream_over(stream);
+    }
+}
+
+static void request_delivered(mb_stream *stream) {
+    terminal_has_all(stream);
+    if (stream->side[MB_REQUEST].done && stream->side[MB_RESPONSE].done && !stream->over) {
+        mb__stream_over(stream);
+    }
+}
+
 static void deliver_headers(mb_stream *stream, mb_direction direction, bool end) {
     mb_side *side = &stream->side[direction];
     side->headers_at = stream->chain->count + 1;
@@ -50,8 +68,8 @@ static void deliver_headers(mb_stream *stream, mb_direction direction, bool end)
     stream->ops->finish_response_headers(stream);
     stream->response_started = true;
     stream->ops->send_headers(stream, end);
-    if (end && !stream->over) {
-        mb__stream_over(stream);
+    if (end) {
+        response_delivered(stream);
     }
 }
 
@@ -64,12 +82,12 @@ static void deliver_body(mb_stream *stream, mb_direction direction, mb_buffer *d
     side->done = last;
     if (direction == MB_REQUEST) {
         stream->chain->terminal->request_body(stream, data, last);
-        terminal_has_all(stream);
+        request_delivered(stream);
         return;
     }
     stream->ops->send_body(stream, data, last);
-    if (last && !stream->over) {
-        mb__stream_over(stream);
+    if (last) {
+        response_delivered(stream);
     }
 }
 
@@ -77,13 +95,11 @@ static void deliver_trailers(mb_stream *stream, mb_direction direction) {
     stream->side[direction].done = true;
     if (direction == MB_REQUEST) {
         stream->chain->terminal->request_trailers(stream);
-        terminal_has_all(stream);
+        request_delivered(stream);
         return;
     }
     stream->ops->send_trailers(stream);
-    if (!stream->over) {
-        mb__stream_over(stream);
-    }
+    response_delivered(stream);
 }
 
 /* -- statuses ---------------------------------------------------------------------------------- */

@@ -64,6 +64,9 @@ typedef struct mb_codec_stream {
     /* Asks for another protocol than h2c; codec sets it. In the map it is a GET with `upgrade`,
      * whatever the wire has (HTTP/2: an extended CONNECT), and 101 accepts it. */
     bool upgrade_request;
+    /* A final head has accepted the tunnel; codec sets it with that head. From then on the end of
+     * one message says nothing of the other: RFC 9110 9.3.6. */
+    bool tunnel_open;
     /* Client: the request asks for a tunnel, by CONNECT or by `upgrade` in its head; owner sets it.
      * Without it neither is sent. The end of its body is said by the end of the connection's
      * sending side, which is the owner's to make (HTTP/1). */

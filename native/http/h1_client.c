@@ -24,6 +24,7 @@ static mb_h1_fault read_head(mb_h1 *h1, mb_buffer *in, mb_h1_message *message,
     stream->http_10 = message->minor == 0;
     if (fault == MB_H1_FINE && mb__h1_accepts_tunnel(h1, message->status)) {
         *framing = (mb_h1_framing){.body = MB_H1_BODY_UNTIL_CLOSE};
+        stream->tunnel_open = true;
         mb_headers_remove_token(stream->headers, MB_TOKEN_CONTENT_LENGTH);
         return MB_H1_FINE;
     }

@@ -100,7 +100,7 @@ void mb__h1_message_sent(mb_h1 *h1) {
     h1->sending = MB_H1_SEND_ENDED;
     if (h1->stream->remote_ended) {
         end_stream(h1);
-    } else if (h1->is_server) {
+    } else if (h1->is_server && !h1->stream->tunnel_open) {
         /* The rest of a request that is answered already must not be read as the next one. */
         h1->stream = NULL;
         h1->paused = false;

@@ -88,6 +88,7 @@ static inline void mb__h1_begin_stream(mb_h1 *h1, mb_codec_stream *stream) {
     stream->connect_request = false;
     stream->http_10 = false;
     stream->upgrade_request = false;
+    stream->tunnel_open = false;
     stream->reset_details = NULL;
     h1->stream = stream;
     h1->tunnel = false;

@@ -138,6 +138,7 @@ static int send_tunnel_head(mb_h1 *h1, mb_h1_head *head, uint32_t status, bool e
     head->upgrade = status == 101;
     rc = mb_h1_write_response(out, head);
     if (rc == MB_OK) {
+        h1->stream->tunnel_open = true;
         mb__h1_head_sent(h1, MB_H1_SEND_UNTIL_CLOSE, end_stream);
     }
     return rc;

@@ -371,7 +371,9 @@ static int take_block(mb_h2 *h2, mb_h2_stream *s, bool end_stream) {
         if (mb_http_status(s->stream->headers) < 200) {
             return informational(h2, s, end_stream);
         }
-        if (s->stream->upgrade_request && mb_http_status(s->stream->headers) < 300) {
+        s->stream->tunnel_open =
+            s->stream->connect_request && mb_http_status(s->stream->headers) < 300;
+        if (s->stream->upgrade_request && s->stream->tunnel_open) {
             s->stream->headers->pseudo[MB_PSEUDO_STATUS] = MB_SLICE_LIT("101");
         }
         break;

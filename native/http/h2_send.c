@@ -140,14 +140,17 @@ int mb__h2_frame_sending(mb_h2_stream *s, const mb_headers *headers, bool bodile
     return MB_OK;
 }
 
-/* Our message is over for the owner. */
+/* Our message is over for the owner. What is left of a request is not wanted then, but of a tunnel
+ * it is. */
 static void end_local(mb_h2 *h2, mb_h2_stream *s) {
+    bool last = h2->is_server && !s->stream->tunnel_open;
+
     s->send_end = true;
     s->stream->local_ended = true;
-    if (h2->is_server || s->stream->remote_ended) {
+    if (last || s->stream->remote_ended) {
         mb__h2_let_go(h2, s);
     }
-    if (h2->is_server && s->end_sent && !s->end_seen && !s->closed && !s->given_up) {
+    if (last && s->end_sent && !s->end_seen && !s->closed && !s->given_up) {
         s->given_up = true;
         if (nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR) !=
             0) {

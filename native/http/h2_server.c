@@ -64,6 +64,7 @@ static int send_headers(mb_codec *codec, mb_codec_stream *stream, const mb_heade
     if (rc != MB_OK) {
         return rc;
     }
+    stream->tunnel_open = tunnel;
     mb__h2_head_sent(h2, s, end_stream);
     return mb__h2_submitted(h2, out);
 }

@@ -260,6 +260,7 @@ mb_h2_stream *mb__h2_stream_new(mb_h2 *h2, mb_codec_stream *stream, int32_t id) 
     stream->connect_request = false;
     stream->http_10 = false;
     stream->upgrade_request = false;
+    stream->tunnel_open = false;
     stream->state = s;
     stream->reset_details = NULL;
     mb_list_push_back(&h2->streams, &s->node);
@@ -386,7 +387,7 @@ uint32_t mb__h2_unfinished(const mb_codec *codec) {
 /* Envoy's server answers whatever goes wrong with NO_ERROR; a client that is to see that a response
  * is cut is better told so. */
 static uint32_t error_code_of(const mb_h2 *h2, const mb_h2_stream *s, mb_reset_reason reason) {
-    if (h2->is_server && s->end_sent) {
+    if (h2->is_server && s->end_sent && !s->stream->tunnel_open) {
         return NGHTTP2_NO_ERROR;
     }
     switch (reason) {

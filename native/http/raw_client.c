@@ -35,6 +35,7 @@ static void answer(raw_client *raw) {
 
     if (stream != NULL && raw->head_sent && !raw->answered) {
         raw->answered = true;
+        stream->tunnel_open = true;
         mb_headers_set_pseudo(stream->headers, MB_PSEUDO_STATUS, MB_SLICE_LIT("200"));
         raw->codec.events->on_headers(raw->codec.owner, stream, false);
     }

@@ -177,6 +177,17 @@ static void finish_response_headers(mb_stream *stream) {
     }
 }
 
+/* What was written goes out. Where nothing else says the end of a tunnel's one direction, our FIN
+ * does; the other one goes on. */
+static void flush(mb_http_conn *hc, const mb_stream *stream) {
+    if (stream->codec.tunnel_open && stream->codec.local_ended && !hc->closing &&
+        !hc->codec->vtable->multiplexed) {
+        mb_conn_end_write(hc->base.conn);
+    } else {
+        mb_conn_flush_later(hc->base.conn);
+    }
+}
+
 static void send_headers(mb_stream *stream, bool end_stream) {
     mb_http_conn *hc = mb__http_conn_of(stream);
     int ready = mb__http_upgrade_response(stream);
@@ -196,7 +207,7 @@ static void send_headers(mb_stream *stream, bool end_stream) {
         return;
     }
     mb__http_upgrade_sent(hc, stream);
-    mb_conn_flush_later(hc->base.conn);
+    flush(hc, stream);
 }
 
 static void send_body(mb_stream *stream, mb_buffer *data, bool end_stream) {
@@ -209,7 +220,7 @@ static void send_body(mb_stream *stream, mb_buffer *data, bool end_stream) {
         send_failed(stream, rc);
         return;
     }
-    mb_conn_flush_later(hc->base.conn);
+    flush(hc, stream);
 }
 
 static void send_trailers(mb_stream *stream) {
@@ -220,7 +231,7 @@ static void send_trailers(mb_stream *stream) {
         send_failed(stream, rc);
         return;
     }
-    mb_conn_flush_later(hc->base.conn);
+    flush(hc, stream);
 }
 
 static void send_informational(mb_stream *stream, const mb_headers *headers) {

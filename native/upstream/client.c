@@ -7,6 +7,8 @@
 #include "base/alloc.h"
 #include "upstream/connecting.h"
 
+#define FINAL_FLUSH_US 30000000u /* a close that cannot send for this long is given up */
+
 /* -- the end of a client ---------------------------------------------------------------------- */
 
 static void free_streams(const mb_allocator *allocator, mb_list *streams) {
@@ -157,15 +159,26 @@ static bool reusable_after(mb_client *client) {
     return mb_client_usable(client);
 }
 
+/* Both ends of a tunnel were said, but ours waits behind bytes that the upstream takes slowly. */
+static bool owes_end(const mb_client *client) {
+    const mb_conn *conn = client->conn;
+
+    return conn->write_ending && !conn->write_ended && !conn->write_failed;
+}
+
 static void settle_one(mb_client *client) {
     bool remote = client->broken || client->end_owed;
 
-    if (client->running_count > 0) {
+    if (client->running_count > 0 || client->flushing) {
         return;
     }
     if (client->state == MB_CLIENT_BUSY && !client->broken && reusable_after(client)) {
         count_bytes(client);
         mb__pool_offer(client->pool, client);
+    } else if (client->complete && owes_end(client)) {
+        client->flushing = true;
+        mb__client_retire(client);
+        mb_conn_close(client->conn, MB_CLOSE_FLUSH, FINAL_FLUSH_US);
     } else {
         mb__client_close_and_tell(client, remote);
     }

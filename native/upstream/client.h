@@ -56,6 +56,7 @@ struct mb_client {
     bool draining;
     bool ending;   /* the connection is at its end: what resets a stream now is that */
     bool end_owed; /* the upstream ended, but what it sent is not delivered yet */
+    bool flushing; /* closes when what a tunnel has still to say to the upstream has left */
     bool cut;      /* requests ran when the connection ended */
     mb_task free_task;
     mb_task work_task; /* what could not be done within another call */

@@ -12,6 +12,13 @@ static mb_client_stream *of(mb_codec_stream *stream) {
     return (mb_client_stream *)stream;
 }
 
+/* Before the owner hears of the end; returns the request. */
+static mb_upstream_request *finish_if_over(mb_client *client, mb_client_stream *stream,
+                                           bool end_stream) {
+    return end_stream && !mb__client_half_open(stream) ? mb__client_finish(client, stream)
+                                                       : stream->request;
+}
+
 static void on_headers(void *owner, mb_codec_stream *codec_stream, bool end_stream) {
     mb_client *client = owner;
     mb_client_stream *stream = of(codec_stream);
@@ -20,7 +27,7 @@ static void on_headers(void *owner, mb_codec_stream *codec_stream, bool end_stre
     if (request != NULL) {
         stream->answered = true;
         mb__client_enter(stream);
-        request = end_stream ? mb__client_finish(client, stream) : request;
+        request = finish_if_over(client, stream, end_stream);
         request->events->on_headers(request, end_stream);
         mb__client_leave(client, stream);
     }
@@ -46,7 +53,7 @@ static void on_body(void *owner, mb_codec_stream *codec_stream, bool end_stream)
     if (request != NULL) {
         mb__client_enter(stream);
         request->bytes_received += client->multiplexed ? stream->body.length : 0;
-        request = end_stream ? mb__client_finish(client, stream) : request;
+        request = finish_if_over(client, stream, end_stream);
         request->events->on_body(request, &stream->body, end_stream);
         mb__client_leave(client, stream);
     }
@@ -61,7 +68,7 @@ static void on_trailers(void *owner, mb_codec_stream *codec_stream) {
 
     if (stream->request != NULL) {
         mb__client_enter(stream);
-        mb_upstream_request *request = mb__client_finish(client, stream);
+        mb_upstream_request *request = finish_if_over(client, stream, true);
 
         request->events->on_trailers(request);
         mb__client_leave(client, stream);
@@ -188,13 +195,15 @@ void mb__client_run_many(mb_client *client, bool ended) {
 void mb__client_run_one(mb_client *client, bool ended) {
     client->in_codec = true;
     (void)client->codec->vtable->receive(client->codec, &client->conn->in);
-    if (ended && client->running_count > 0) {
+    if (ended && client->running_count > 0 && !client->only.codec.remote_ended) {
         if (client->only.paused && client->conn->in.length > 0) {
             client->end_owed = true; /* the rest is parsed when the client reads again */
         } else {
             client->codec->vtable->receive_end(client->codec);
             client->broken = true;
-            mb__client_fail_cut(client); /* unless the codec took the end for the response's */
+            if (!mb__client_half_open(&client->only)) {
+                mb__client_fail_cut(client); /* unless the codec took the end for the response's */
+            }
         }
     }
     client->in_codec = false;

@@ -42,6 +42,11 @@ void mb__client_fail_cut(mb_client *client);
 /* The response ended: the request is over before its owner hears of it, since the owner's memory
  * may go with that event. */
 mb_upstream_request *mb__client_finish(mb_client *client, mb_client_stream *stream);
+/* The upstream's message is over, but into a tunnel ours goes on: the request runs until that has
+ * ended too (mb_upstream_send_body, or a failure). */
+static inline bool mb__client_half_open(const mb_client_stream *stream) {
+    return stream->codec.tunnel_open && stream->codec.remote_ended && !stream->codec.local_ended;
+}
 /* Around an event of a stream. */
 static inline void mb__client_enter(mb_client_stream *stream) {
     stream->in_event = true;

@@ -238,6 +238,23 @@ static void sent(mb_client *client, const mb_client_stream *stream, int rc) {
     }
 }
 
+/* Our end of a tunnel whose other end came before: nothing is left to happen to the request, and no
+ * event tells of that. */
+static void finish_tunnel(mb_client *client, const mb_upstream_request *request,
+                          mb_client_stream *stream) {
+    const mb_codec_stream *codec = &stream->codec;
+
+    if (stream->request != request || !codec->tunnel_open || !codec->remote_ended ||
+        !codec->local_ended) {
+        return;
+    }
+    (void)mb__client_finish(client, stream);
+    if (!stream->in_event) {
+        give_stream(client, stream);
+    }
+    mb_loop_defer(mb__client_cluster(client)->worker->loop, MB_PHASE_NOTIFY, &client->work_task);
+}
+
 int mb_upstream_send_headers(mb_upstream_request *request, const mb_headers *headers,
                              bool end_stream) {
     mb_client *client = request->client;
@@ -264,6 +281,7 @@ int mb_upstream_send_body(mb_upstream_request *request, mb_buffer *data, bool en
     rc = client->codec->vtable->send_body(client->codec, &stream->codec, data, end_stream,
                                           &client->conn->out);
     sent(client, stream, rc);
+    finish_tunnel(client, request, stream);
     return rc;
 }
 
@@ -274,6 +292,7 @@ int mb_upstream_send_trailers(mb_upstream_request *request, const mb_headers *tr
                                                   &client->conn->out);
 
     sent(client, stream, rc);
+    finish_tunnel(client, request, stream);
     return rc;
 }
 

@@ -52,6 +52,14 @@ void mb__router_done(mb_router_state *state) {
     state->stream->info.upstream_bytes_received += state->request.bytes_received;
 }
 
+void mb__router_complete(mb_router_state *state) {
+    mb__router_done(state);
+    if (state->paused) {
+        state->paused = false;
+        mb_stream_pause_request(state->stream, false);
+    }
+}
+
 /* -- timeouts --------------------------------------------------------------------------------- */
 
 static void remove_present(mb_headers *headers, uint32_t token) {

@@ -135,22 +135,26 @@ static void on_send_error(mb_router_state *state, int rc) {
     }
 }
 
+static void sent(mb_router_state *state, int rc) {
+    if (rc < 0) {
+        on_send_error(state, rc);
+    } else if (!state->over && state->request.state == MB_REQUEST_OVER) {
+        mb__router_complete(state); /* a tunnel's last end */
+    }
+}
+
 void mb__router_send_body(mb_router_state *state, mb_buffer *data, bool end_stream) {
     int rc;
 
     remember(state, data);
     rc = mb_upstream_send_body(&state->request, data, end_stream);
-    if (rc < 0) {
-        on_send_error(state, rc);
-    }
+    sent(state, rc);
 }
 
 void mb__router_send_trailers(mb_router_state *state) {
     int rc = mb_upstream_send_trailers(&state->request, &state->stream->trailers[MB_REQUEST]);
 
-    if (rc < 0) {
-        on_send_error(state, rc);
-    }
+    sent(state, rc);
 }
 
 /* Envoy's auto_host_rewrite: the name of the endpoint that was chosen. MB_OK, MB_ENOMEM. */

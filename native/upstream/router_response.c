@@ -3,7 +3,8 @@
  *
  * The last event of a response ends the router's part before the chain hears of it, since the
  * stream may be gone when the chain returns. A response that ends before its request makes the
- * rest of the request superfluous: the pool closes that connection.
+ * rest of the request superfluous: the pool closes that connection. Only a tunnel goes on in the
+ * other direction: its request is over when that has ended.
  */
 #include "upstream/router_state.h"
 
@@ -11,15 +12,14 @@
 #include "http/message.h"
 
 static void finish(mb_router_state *state) {
+    if (state->request.state != MB_REQUEST_OVER) {
+        return; /* a tunnel: the other direction goes on, mb__router_send_body ends it */
+    }
     if (state->complete_us > 0) {
         mb_metric_record(state->cluster->stats.upstream_rq_time,
                          mb_loop_now_us(state->stream->worker->loop) - state->complete_us);
     }
-    mb__router_done(state);
-    if (state->paused) {
-        state->paused = false;
-        mb_stream_pause_request(state->stream, false);
-    }
+    mb__router_complete(state);
 }
 
 /* x-envoy-upstream-service-time and what the route adds. MB_OK, MB_ENOMEM. */

@@ -54,6 +54,8 @@ static inline bool mb__router_is_tunnel(const mb_stream *stream) {
 void mb__router_attempt(mb_router_state *state);
 /* Ends the router's part: timer, buffers, circuit breaker. Cancels what still runs. */
 void mb__router_done(mb_router_state *state);
+/* The same when both messages have ended: the request's source may go on. */
+void mb__router_complete(mb_router_state *state);
 
 /* router_request.c */
 void mb__router_on_ready(mb_upstream_request *request);

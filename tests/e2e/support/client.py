@@ -6,6 +6,7 @@ import contextlib
 import socket
 from collections.abc import Iterable, Iterator
 from types import TracebackType
+from typing import Self
 
 from .messages import Fields, Response, head, parse_head
 
@@ -31,7 +32,7 @@ class RawClient:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._data = bytearray()
 
-    def __enter__(self) -> RawClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -5,23 +5,20 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import socket
-from typing import Any
 
-import h2.config
-import h2.connection
-import h2.events
-import h2.exceptions
 import h2.settings
 import pytest
 from tests.e2e.conftest import UpstreamMaker
 from tests.e2e.support.core import Core
-from tests.e2e.support.envoy_config import cluster, to
+from tests.e2e.support.envoy_config import to
 from tests.e2e.support.messages import head
 from tests.e2e.support.upstream import Exchange
 from tests.e2e.upgrade.conftest import (
+    OVER_H2,
     FileProxyMaker,
+    H2Client,
     allow,
+    h2_cluster,
     run,
     switch,
     until,
@@ -30,106 +27,7 @@ from tests.e2e.upgrade.conftest import (
 from websockets.asyncio.client import connect
 from websockets.frames import Frame, Opcode
 
-END_S = 20
-OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-OVER_H2 = {"http2_protocol_options": {"allow_connect": True}}
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-
-
-def h2_cluster(address: str, **options: Any) -> Any:
-    """A cluster that speaks HTTP/2."""
-    typed = {
-        "@type": f"type.googleapis.com/{OPTIONS}",
-        "explicit_http_config": {"http2_protocol_options": options},
-    }
-    return cluster(address, typed_extension_protocol_options={OPTIONS: typed})
-
-
-class H2Client:
-    """A connection of the `h2` library with one stream at a time of interest."""
-
-    def __init__(self, address: str) -> None:
-        host, _, port = address.rpartition(":")
-        self.socket = socket.create_connection((host, int(port)), END_S)
-        self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
-        self.h2.initiate_connection()
-        self.status = 0
-        self.headers: dict[str, str] = {}
-        self.data = b""
-        self.ended = False
-        self.reset: int | None = None
-        self.flush()
-
-    def __enter__(self) -> H2Client:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.socket.close()
-
-    def flush(self) -> None:
-        """Sends what the library has to say."""
-        self.socket.sendall(self.h2.data_to_send())
-
-    def step(self) -> None:
-        """Reads once."""
-        data = self.socket.recv(65_536)
-        assert data, "the connection ended"
-        for event in self.h2.receive_data(data):
-            if isinstance(event, h2.events.ResponseReceived):
-                self.headers = {str(k): str(v) for k, v in self._text(event.headers)}
-                self.status = int(self.headers[":status"])
-            elif isinstance(event, h2.events.DataReceived):
-                self.data += event.data
-                if event.flow_controlled_length:
-                    self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-            elif isinstance(event, h2.events.StreamEnded):
-                self.ended = True
-            elif isinstance(event, h2.events.StreamReset):
-                self.reset = int(event.error_code)
-        self.flush()
-
-    @staticmethod
-    def _text(headers: Any) -> Any:
-        for name, value in headers:
-            yield (
-                name.decode() if isinstance(name, bytes) else name,
-                value.decode() if isinstance(value, bytes) else value,
-            )
-
-    def read_until(self, condition: Any) -> None:
-        """Reads until something has come."""
-        while not condition():
-            self.step()
-
-    def ask(
-        self, *fields: tuple[str, str], path: str = "/chat", protocol: str = "websocket"
-    ) -> int:
-        """Sends an extended CONNECT; the stream's number."""
-        self.read_until(lambda: self.h2.remote_settings.enable_connect_protocol)
-        number = self.h2.get_next_available_stream_id()
-        fixed = [
-            (":method", "CONNECT"),
-            (":protocol", protocol),
-            (":scheme", "http"),
-            (":path", path),
-            (":authority", "test.local"),
-        ]
-        self.h2.send_headers(number, [*fixed, *fields])
-        self.flush()
-        return number
-
-    def send(self, number: int, data: bytes, *, end: bool = False) -> None:
-        """Sends a piece, as the window allows."""
-        while data or end:
-            room = min(self.h2.local_flow_control_window(number), self.h2.max_outbound_frame_size)
-            if not room and data:
-                self.step()
-                continue
-            piece, data = data[:room], data[room:]
-            self.h2.send_data(number, piece, end_stream=end and not data)
-            self.flush()
-            if not data:
-                return
 
 
 def test_a_websocket_over_http2_gets_its_key_made(file_proxy: FileProxyMaker) -> None:

@@ -259,21 +259,6 @@ def test_an_end_that_comes_before_the_answer_waits_for_it(
     assert ended_early == [False]
 
 
-def test_the_upstreams_end_ends_both_sides(
-    make_upstream: UpstreamMaker, file_proxy: FileProxyMaker
-) -> None:
-    async def handler(exchange: Exchange) -> None:
-        await exchange.send(SWITCHED + b"last words" * 1000)
-        exchange.close()
-
-    proxy = file_proxy(make_upstream(handler).address, hcm=allow("raw"))
-    with RawClient(proxy.addresses["main"]) as client:
-        assert open_tunnel(client).status == 101
-        assert client.read_to_end() == b"last words" * 1000
-        until(lambda: proxy.stats()["cluster.backend.upstream_cx_active"] == 0)
-    until(lambda: idle(proxy))
-
-
 @pytest.mark.parametrize("how", ["close", "reset"])
 def test_a_client_that_vanishes_takes_the_upstream_along(
     make_upstream: UpstreamMaker, file_proxy: FileProxyMaker, how: str

@@ -194,9 +194,13 @@ MB_TEST(each_direction_of_a_servers_tunnel_ends_by_itself) {
 
     open_it(true);
     MB_CHECK_EQ_INT(feed(UPGRADE "\r\n"), MB_OK);
-    MB_CHECK_EQ_INT(send_head("101", true), MB_OK); /* accepted and over */
+    MB_CHECK_EQ_INT(send_head("101", true), MB_OK); /* accepted, and nothing to say */
+    MB_CHECK(r.stream.local_ended && r.stream.tunnel_open);
     MB_CHECK_EQ_INT(feed("late"), MB_OK);
-    MB_CHECK_EQ_LIT(h1_record_text(&r), "GET h /chat|upgrade=websocket");
+    MB_CHECK_EQ_INT(send_body("more", false), MB_EPHASE);
+    h1_record_end(&r);
+    MB_CHECK_EQ_LIT(h1_record_text(&r), "GET h /chat|upgrade=websocket [late] end\n");
+    MB_CHECK(!r.codec->vtable->reusable(r.codec));
     close_all();
 }
 

@@ -241,3 +241,29 @@ MB_TEST(websockets_over_http2_are_a_tunnel) {
     MB_CHECK(flow->ended && flow->stream.state == NULL);
     drop(&p);
 }
+
+MB_TEST(a_servers_end_of_a_tunnel_is_not_the_clients) {
+    mb_codec_options options = {.h2.allow_connect = true};
+    pair p = make_with(&options, &options);
+    h2_flow *flow, *there;
+
+    h2_rig_link(p.client, p.server, 0);
+    flow = get(&p, "/for-its-memory");
+    MB_CHECK_EQ_INT(p.client->codec->vtable->begin(p.client->codec, &flow->stream), MB_OK);
+    flow->stream.tunnel = true;
+    mb_headers_set_token(&flow->message, MB_TOKEN_UPGRADE, MB_SLICE_LIT("websocket"));
+    MB_CHECK_EQ_INT(p.client->codec->vtable->send_headers(p.client->codec, &flow->stream,
+                                                          &flow->message, false, &p.client->out),
+                    MB_OK);
+    h2_rig_link(p.client, p.server, 0);
+    there = h2_rig_flow(p.server, 3);
+    MB_CHECK_EQ_INT(h2_rig_respond(there, 101, false), MB_OK);
+    MB_CHECK_EQ_INT(h2_flow_send(there, MB_SLICE_LIT("bye"), true), MB_OK);
+    h2_rig_link(p.client, p.server, 0);
+    MB_CHECK(flow->ended && flow->stream.tunnel_open && flow->stream.state != NULL);
+    MB_CHECK_EQ_INT(h2_flow_send(flow, MB_SLICE_LIT("still here"), true), MB_OK);
+    h2_rig_link(p.client, p.server, 0);
+    MB_CHECK_EQ_INT(there->body_bytes, 10);
+    MB_CHECK(there->ended && there->stream.state == NULL && flow->stream.state == NULL);
+    drop(&p);
+}
