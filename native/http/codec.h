@@ -17,6 +17,9 @@
  * `receive`, `receive_end` and `flush` only, but for `on_pressure` above, which is the last act of
  * `send_body`.
  *
+ * A client of HTTP/2 keeps an extended CONNECT back until the peer's SETTINGS say whether it takes
+ * one; until then the stream's `id` is 0. RFC 8441 3.
+ *
  * Errors of a peer are values (mb_protocol_error), never asserts. RFC 9112, RFC 9113.
  */
 #ifndef MB_HTTP_CODEC_H
@@ -40,6 +43,7 @@ typedef enum mb_reset_reason {
     MB_RESET_REMOTE,    /* the peer reset the stream or closed within it */
     MB_RESET_PROTOCOL,  /* the peer broke the protocol */
     MB_RESET_REFUSED,   /* not processed by the peer: may be sent again */
+    MB_RESET_UNABLE,    /* not sent: the peer does not take such a request (RFC 8441 3) */
     MB_RESET_UNWANTED   /* ours: our message is complete and goes out to its end, but what the peer
                          * still sends of its own is not wanted (RFC 9113 8.1, NO_ERROR) */
 } mb_reset_reason;
@@ -47,7 +51,7 @@ typedef enum mb_reset_reason {
 /* The codec's part of a stream; embedded in the owner's stream object. */
 typedef struct mb_codec_stream {
     mb_codec *codec;
-    uint32_t id;          /* HTTP/2 stream id; 1, 2, 3... in HTTP/1 */
+    uint32_t id;          /* HTTP/2 stream id, 0: not sent yet; 1, 2, 3... in HTTP/1 */
     bool local_ended;     /* we sent the end of our message */
     bool remote_ended;    /* the peer sent the end of its */
     mb_headers *headers;  /* where the codec puts the peer's head; owner sets it */

@@ -5,6 +5,7 @@
  * the peer says it did not process (REFUSED_STREAM, a GOAWAY that names an earlier stream) is reset
  * with MB_RESET_REFUSED, so that it can be sent again elsewhere. RFC 9113 5.1.1, 6.8, 8.7.
  */
+#include "base/alloc.h"
 #include "base/slice.h"
 #include "http/h2_codec.h"
 #include "http/message.h"
@@ -57,10 +58,10 @@ static size_t pseudo_of(const mb_headers *headers, mb_slice upgrade, mb_h2_pseud
     return count;
 }
 
-static int submit_request(mb_h2 *h2, mb_h2_stream *s, size_t count) {
+static int submit_request(mb_h2 *h2, mb_h2_stream *s, const nghttp2_nv *nv, size_t count) {
     nghttp2_data_provider body = mb__h2_body_of(s);
     int32_t id =
-        nghttp2_submit_request(h2->session, NULL, h2->nv, count, s->has_body ? &body : NULL, s);
+        nghttp2_submit_request(h2->session, NULL, nv, count, s->has_body ? &body : NULL, s);
 
     if (id == NGHTTP2_ERR_STREAM_ID_NOT_AVAILABLE) {
         return MB_ECLOSED;
@@ -74,13 +75,49 @@ static int submit_request(mb_h2 *h2, mb_h2_stream *s, size_t count) {
     return MB_OK;
 }
 
-/* The peer has said what it takes, and extended CONNECT is not among it: RFC 8441 3. Before its
- * SETTINGS the first request of a connection is sent on trust, or each of them would cost a round
- * trip; a peer that does not know it resets the stream. */
-static bool is_unwilling(const mb_h2 *h2) {
-    return h2->settled && nghttp2_session_get_remote_settings(
-                              h2->session, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 0;
+/* -- extended CONNECT -------------------------------------------------------------------------- */
+
+/* What the peer does not know the library has no part in. */
+static void give_back(mb_h2 *h2, mb_h2_stream *s, mb_reset_reason reason, const char *details) {
+    s->closed = true;
+    mb__h2_reset_due(h2, s, reason, details);
 }
+
+/* Once the peer has said what it takes: RFC 8441 3. Results as of submit_request. */
+static int send_extended(mb_h2 *h2, mb_h2_stream *s, const nghttp2_nv *nv, size_t count) {
+    if (nghttp2_session_get_remote_settings(h2->session,
+                                            NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 0) {
+        give_back(h2, s, MB_RESET_UNABLE, "http2.extended_connect_not_enabled");
+        return MB_OK;
+    }
+    return submit_request(h2, s, nv, count);
+}
+
+void mb__h2_send_held(mb_h2 *h2) {
+    MB_LIST_FOREACH(&h2->streams, node) {
+        mb_h2_stream *s = MB_LIST_ENTRY(node, mb_h2_stream, node);
+        int rc = MB_OK;
+
+        if (s->head != NULL && !s->closed) {
+            rc = send_extended(h2, s, s->head->nv, s->head->count);
+        }
+        if (rc == MB_ECLOSED) {
+            give_back(h2, s, MB_RESET_REFUSED, "http2.remote_refuse");
+        } else if (rc != MB_OK) {
+            mb__h2_note(h2, MB_H2_NO_MEMORY);
+        }
+    }
+}
+
+static int send_or_hold(mb_h2 *h2, mb_h2_stream *s, size_t count) {
+    if (h2->settled) {
+        return send_extended(h2, s, h2->nv, count);
+    }
+    s->head = mb__h2_keep_fields(h2, count);
+    return s->head == NULL ? MB_ENOMEM : MB_OK;
+}
+
+/* -- requests ---------------------------------------------------------------------------------- */
 
 static int send_headers(mb_codec *codec, mb_codec_stream *stream, const mb_headers *headers,
                         bool end_stream, mb_buffer *out) {
@@ -104,7 +141,7 @@ static int send_headers(mb_codec *codec, mb_codec_stream *stream, const mb_heade
         return MB_EINVAL;
     }
     connect = mb_slice_equal(pseudo[0].value, MB_SLICE_LIT("CONNECT"));
-    if ((connect && !stream->tunnel) || (upgrade.len != 0 && is_unwilling(h2))) {
+    if (connect && !stream->tunnel) {
         return MB_EINVAL;
     }
     rc = mb__h2_frame_sending(s, headers, false, end_stream);
@@ -116,7 +153,8 @@ static int send_headers(mb_codec *codec, mb_codec_stream *stream, const mb_heade
     }
     rc = mb__h2_collect(h2, headers, pseudo, pseudo_count, connect);
     if (rc >= 0) {
-        rc = submit_request(h2, s, (size_t)rc);
+        rc = upgrade.len != 0 ? send_or_hold(h2, s, (size_t)rc)
+                              : submit_request(h2, s, h2->nv, (size_t)rc);
     }
     if (rc != MB_OK) {
         return rc;

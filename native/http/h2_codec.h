@@ -67,7 +67,8 @@ typedef struct mb_h2_stream {
     bool paused;
 
     /* our message */
-    mb_buffer waiting; /* body that waits for windows or for the output */
+    mb_buffer waiting;  /* body that waits for windows or for the output */
+    mb_h2_fields *head; /* client: waits for the peer's SETTINGS */
     mb_h2_fields *trailers;
     uint64_t send_left; /* of a body with a length */
     bool has_length;
@@ -219,6 +220,12 @@ void mb__h2_set_header_callbacks(nghttp2_session_callbacks *callbacks);
 /* The end of a header block. 0 or a result of the library's. */
 int mb__h2_on_block_end(mb_h2 *h2, const nghttp2_frame *frame);
 
+/* -- requests (h2_client.c) ------------------------------------------------------------------ */
+
+/* The peer's SETTINGS have come: what waits for them is sent or reset. May be called in a callback.
+ */
+void mb__h2_send_held(mb_h2 *h2);
+
 /* -- sending (h2_send.c) --------------------------------------------------------------------- */
 
 /* Lets the library write, to `out` while it has room. NULL: only what is no DATA. */
@@ -233,6 +240,8 @@ typedef struct mb_h2_pseudo {
  * text is borrowed. Returns how many, or MB_EINVAL, MB_ENOMEM. */
 int mb__h2_collect(mb_h2 *h2, const mb_headers *headers, const mb_h2_pseudo *pseudo,
                    size_t pseudo_count, bool no_length);
+/* A copy of the first `count` fields of `h2->nv` in one block. NULL: out of memory. */
+mb_h2_fields *mb__h2_keep_fields(const mb_h2 *h2, size_t count);
 /* What the head says of the body: fills `has_length` and the rest. MB_OK, MB_EINVAL or MB_EPROTO
  * as `send_headers`. */
 int mb__h2_frame_sending(mb_h2_stream *s, const mb_headers *headers, bool bodiless,

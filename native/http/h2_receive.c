@@ -73,8 +73,13 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
         }
         return 0;
     case NGHTTP2_SETTINGS:
-        h2->settled |= (frame->hd.flags & NGHTTP2_FLAG_ACK) == 0;
-        h2->capacity_due |= !h2->is_server && (frame->hd.flags & NGHTTP2_FLAG_ACK) == 0;
+        if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0) {
+            h2->capacity_due |= !h2->is_server;
+            if (!h2->settled) {
+                h2->settled = true;
+                mb__h2_send_held(h2);
+            }
+        }
         return 0;
     case NGHTTP2_PING:
         h2->ping_due |= (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0;

@@ -91,8 +91,7 @@ int mb__h2_collect(mb_h2 *h2, const mb_headers *headers, const mb_h2_pseudo *pse
     return good ? (int)at : MB_EINVAL;
 }
 
-/* A copy of the first `count` fields of `h2->nv` in one block. NULL: out of memory. */
-static mb_h2_fields *keep_fields(const mb_h2 *h2, size_t count) {
+mb_h2_fields *mb__h2_keep_fields(const mb_h2 *h2, size_t count) {
     size_t bytes = sizeof(mb_h2_fields) + count * sizeof(nghttp2_nv);
     mb_h2_fields *fields;
     uint8_t *at;
@@ -267,7 +266,7 @@ int mb__h2_send_trailers(mb_codec *codec, mb_codec_stream *stream, const mb_head
             return count;
         }
         if (count > 0) {
-            s->trailers = keep_fields(h2, (size_t)count);
+            s->trailers = mb__h2_keep_fields(h2, (size_t)count);
             if (s->trailers == NULL) {
                 return MB_ENOMEM;
             }

@@ -275,6 +275,9 @@ static void forget(mb_h2 *h2, mb_h2_stream *s) {
     if (s->waiting.pool != NULL) {
         mb_buffer_fini(&s->waiting);
     }
+    if (s->head != NULL) {
+        mb_free(h2->allocator, s->head, s->head->bytes);
+    }
     mb_list_remove(&s->node);
     mb_list_remove(&s->ready);
     h2->active--;

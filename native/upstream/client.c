@@ -65,6 +65,7 @@ void mb_client_close(mb_client *client, bool remote) {
     if (client->multiplexed) {
         active = client->cut;
         mb_h2_keepalive_stop(&client->keepalive);
+        mb_loop_disarm(&client->settings_timer);
     }
     if (client->state == MB_CLIENT_CONNECTING) {
         client->pool->connecting_count--;
@@ -297,6 +298,7 @@ static mb_client *alloc_client(mb_pool *pool) {
     client->host = pool->host;
     client->free_task.run = run_free;
     client->work_task.run = run_work;
+    client->settings_timer.on_expire = mb__client_on_settings_late;
     client->state = MB_CLIENT_CONNECTING;
     client->created_us = mb_loop_now_us(worker->loop);
     mb_list_init(&client->running);

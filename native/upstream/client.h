@@ -67,6 +67,7 @@ struct mb_client {
     mb_client_stream only;                  /* HTTP/1's stream */
     mb_list spare;                          /* many streams: for use again */
     mb_h2_keepalive keepalive;
+    mb_timer settings_timer; /* many streams: for those that wait for the peer's SETTINGS */
 };
 
 /* Begins to connect; in the pool's connecting list. NULL: out of memory. */

@@ -81,6 +81,8 @@ static mb_upstream_failure failure_of(const mb_client *client, mb_reset_reason r
         return client->ending ? MB_UPSTREAM_TERMINATED : MB_UPSTREAM_RESET;
     case MB_RESET_REFUSED:
         return MB_UPSTREAM_REFUSED;
+    case MB_RESET_UNABLE:
+        return MB_UPSTREAM_UNABLE;
     case MB_RESET_PROTOCOL:
         return MB_UPSTREAM_PROTOCOL;
     case MB_RESET_LOCAL:
@@ -95,8 +97,10 @@ static void on_reset(void *owner, mb_codec_stream *codec_stream, mb_reset_reason
     mb_cluster_stats *stats = &mb__client_cluster(client)->stats;
 
     if (client->multiplexed) {
-        mb_metric_inc(reason == MB_RESET_LOCAL ? stats->upstream_rq_tx_reset
-                                               : stats->upstream_rq_rx_reset);
+        if (reason != MB_RESET_UNABLE) { /* that was never on the wire */
+            mb_metric_inc(reason == MB_RESET_LOCAL ? stats->upstream_rq_tx_reset
+                                                   : stats->upstream_rq_rx_reset);
+        }
         client->cut |= client->ending || reason == MB_RESET_PROTOCOL;
         mb__client_fail(client, of(codec_stream), failure_of(client, reason));
         return;

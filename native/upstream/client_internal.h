@@ -39,6 +39,8 @@ void mb__client_fail(mb_client *client, mb_client_stream *stream, mb_upstream_fa
 /* The upstream went away. An HTTP/1 response that is cut broke the protocol (Envoy's codec says
  * the same); before its first byte the upstream may not have seen the request at all. */
 void mb__client_fail_cut(mb_client *client);
+/* Requests that the codec keeps back for the peer's SETTINGS fail. */
+void mb__client_on_settings_late(mb_timer *timer);
 /* The response ended: the request is over before its owner hears of it, since the owner's memory
  * may go with that event. */
 mb_upstream_request *mb__client_finish(mb_client *client, mb_client_stream *stream);

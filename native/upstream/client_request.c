@@ -122,6 +122,38 @@ void mb__client_fail_cut(mb_client *client) {
     }
 }
 
+/* The codec keeps the request back, or gives it back, with the next event. */
+static bool is_held(const mb_client *client, const mb_client_stream *stream) {
+    return client->multiplexed && stream->codec.upgrade_request && stream->codec.id == 0;
+}
+
+static mb_client_stream *first_held(const mb_client *client) {
+    MB_LIST_FOREACH(&client->running, node) {
+        mb_client_stream *stream = MB_LIST_ENTRY(node, mb_client_stream, node);
+
+        if (is_held(client, stream)) {
+            return stream;
+        }
+    }
+    return NULL;
+}
+
+void mb__client_on_settings_late(mb_timer *timer) {
+    mb_client *client = MB_LIST_ENTRY(timer, mb_client, settings_timer);
+    mb_client_stream *stream;
+
+    while ((stream = first_held(client)) != NULL) {
+        client->codec->vtable->reset(client->codec, &stream->codec, MB_RESET_LOCAL,
+                                     &client->conn->out);
+        client->host->stats.rq_error++;
+        mb__client_enter(stream);
+        mb__request_fail(detach(client, stream), MB_UPSTREAM_CONNECT_TIMEOUT,
+                         MB_SLICE_LIT("no HTTP/2 SETTINGS"));
+        mb__client_leave(client, stream);
+    }
+    mb_loop_defer(mb__client_cluster(client)->worker->loop, MB_PHASE_NOTIFY, &client->work_task);
+}
+
 mb_upstream_request *mb__client_finish(mb_client *client, mb_client_stream *stream) {
     mb_upstream_request *request = detach(client, stream);
 
@@ -259,13 +291,18 @@ int mb_upstream_send_headers(mb_upstream_request *request, const mb_headers *hea
                              bool end_stream) {
     mb_client *client = request->client;
     mb_client_stream *stream = request->stream;
+    mb_loop *loop = mb__client_cluster(client)->worker->loop;
+    uint64_t timeout_us = mb__client_cluster(client)->settings.connect_timeout_us;
     int rc = client->codec->vtable->send_headers(client->codec, &stream->codec, headers, end_stream,
                                                  &client->conn->out);
 
     sent(client, stream, rc);
-    if (rc >= 0 && client->raw) { /* it has its answer already */
-        mb_loop_defer(mb__client_cluster(client)->worker->loop, MB_PHASE_NOTIFY,
-                      &client->work_task);
+    if (rc >= 0 && (client->raw || is_held(client, stream))) { /* it may have its answer already */
+        mb_loop_defer(loop, MB_PHASE_NOTIFY, &client->work_task);
+    }
+    if (rc >= 0 && is_held(client, stream) && !client->heard && timeout_us != 0 &&
+        !mb_timer_armed(&client->settings_timer)) {
+        mb_loop_arm(loop, &client->settings_timer, timeout_us);
     }
     return rc;
 }

@@ -36,6 +36,7 @@ typedef enum mb_upstream_failure {
     MB_UPSTREAM_TERMINATED, /* closed before the first byte of a response; HTTP/2: or within one */
     MB_UPSTREAM_RESET,      /* the upstream reset the stream; its connection lives on */
     MB_UPSTREAM_REFUSED,  /* the upstream has not processed it: may be sent again, whatever it is */
+    MB_UPSTREAM_UNABLE,   /* HTTP/2 that takes no extended CONNECT */
     MB_UPSTREAM_PROTOCOL, /* not HTTP, or HTTP/1 cut within a response */
     MB_UPSTREAM_LOCAL,    /* given up by ourselves: out of memory */
     MB_UPSTREAM_NO_HOST   /* the cluster has none. TCP only: the router asks a host's pool */

@@ -25,6 +25,8 @@ static const failure_row failures[] = {
     [MB_UPSTREAM_RESET] = {503, MB_FLAG_UPSTREAM_REMOTE_RESET, "remote_reset", "remote reset"},
     [MB_UPSTREAM_REFUSED] = {503, MB_FLAG_UPSTREAM_REMOTE_RESET, "remote_refused_stream_reset",
                              "remote refused stream reset"},
+    [MB_UPSTREAM_UNABLE] = {503, MB_FLAG_LOCAL_RESET, "extended_connect_not_enabled",
+                            "extended CONNECT is not enabled by the upstream"},
     [MB_UPSTREAM_PROTOCOL] = {502, MB_FLAG_UPSTREAM_PROTOCOL, "protocol_error", "protocol error"},
     [MB_UPSTREAM_LOCAL] = {503, MB_FLAG_LOCAL_RESET, "local_reset", "local reset"},
 };

@@ -47,8 +47,12 @@ class Gone(Exception):
 class Peer:
     """One connection, as the script sees it."""
 
-    def __init__(self, sock: socket.socket, settings: dict[SettingCodes, int] | None) -> None:
+    def __init__(
+        self, sock: socket.socket, settings: dict[SettingCodes, int] | None, *, quiet: bool = False
+    ) -> None:
         self.sock = sock
+        #: Keeps everything back, SETTINGS too, until a `flush` without it.
+        self.quiet = quiet
         self.h2 = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
         if settings is not None:
             self.h2.local_settings = Settings(client=False, initial_values=settings)
@@ -65,6 +69,8 @@ class Peer:
 
     def flush(self) -> None:
         """Sends what the library has to say."""
+        if self.quiet:
+            return
         data = self.h2.data_to_send()
         if data:
             self.sock.sendall(data)
@@ -151,10 +157,15 @@ class H2Upstream:
     """A listening upstream, between `with` and its end."""
 
     def __init__(
-        self, script: Script = echo_path, *, settings: dict[SettingCodes, int] | None = None
+        self,
+        script: Script = echo_path,
+        *,
+        settings: dict[SettingCodes, int] | None = None,
+        quiet: bool = False,
     ) -> None:
         self.script = script
         self.settings = settings
+        self.quiet = quiet
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         host, port = self.listener.getsockname()
         self.address = f"{host}:{port}"
@@ -179,7 +190,7 @@ class H2Upstream:
         sock.settimeout(TIMEOUT_S)
         with sock:
             try:
-                peer = Peer(sock, self.settings)
+                peer = Peer(sock, self.settings, quiet=self.quiet)
                 self.peers.append(peer)
                 self.script(peer, number)
             except (Gone, ConnectionError):

@@ -9,7 +9,6 @@ import hashlib
 import h2.settings
 import pytest
 from tests.e2e.conftest import UpstreamMaker
-from tests.e2e.support.core import Core
 from tests.e2e.support.envoy_config import to
 from tests.e2e.support.messages import head
 from tests.e2e.support.upstream import Exchange
@@ -204,22 +203,3 @@ def test_the_answer_to_a_key_is_made_for_a_client_of_http1(file_proxy: FileProxy
             await writer.wait_closed()
 
     run(main())
-
-
-def test_an_http2_upstream_without_extended_connect_is_an_error(
-    file_proxy: FileProxyMaker, make_upstream: UpstreamMaker
-) -> None:
-    last = file_proxy(make_upstream(switch).address, hcm=allow("raw"))  # allow_connect is off
-    front = file_proxy([h2_cluster(last.addresses["main"])], hcm=allow("raw"))
-    from tests.e2e.support.client import RawClient
-    from tests.e2e.upgrade.conftest import open_tunnel
-
-    for _ in range(2):  # on trust, then knowing better
-        with RawClient(front.addresses["main"]) as client:
-            assert open_tunnel(client).status in (502, 503)
-    assert not proxy_upstream_requests(last)
-
-
-def proxy_upstream_requests(proxy: Core) -> int:
-    """How many requests a proxy has sent on."""
-    return int(proxy.stats()["cluster.backend.upstream_rq_total"])
