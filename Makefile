@@ -54,7 +54,7 @@ test-full: build
 
 bench: build
 	$(BIN)/python -m benchmarks.micro
-	$(BIN)/python -m benchmarks.peers
+	$(BIN)/moebridge bench
 
 typecheck: build
 	$(BIN)/mypy $(filter-out tools,$(PY))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 ROOT = Path(__file__).resolve().parent
-ROOTS = [ROOT / "bridge", ROOT / "plugins"]
+ROOTS = [ROOT / "bridge", ROOT / "plugins", ROOT / "benchmarks"]
 sys.path.insert(0, str(ROOT / "bridge"))  # pip does not put the source tree on the path
 
 import build_core  # noqa: E402  (needs the path above)
@@ -101,8 +101,8 @@ class BuildExt(build_ext):
 class StaticPath:
     """An editable install that mypy and pyright can follow: a path file with the source roots.
 
-    setuptools' own choice for two roots is an import hook, which no type checker runs. This is the
-    strategy object of its `editable_wheel` command, a context manager that fills the wheel.
+    setuptools' own choice for several roots is an import hook, which no type checker runs. This is
+    the strategy object of its `editable_wheel` command, a context manager that fills the wheel.
     """
 
     def __init__(self, name: str) -> None:
@@ -133,7 +133,12 @@ class EditableWheel(editable_wheel):
 
 setup(
     # The public headers are installed as moebridge/include/moebridge/*.h.
-    packages=[*find_packages("bridge"), *find_packages("plugins"), "moebridge.include"],
+    packages=[
+        *find_packages("bridge"),
+        *find_packages("plugins"),
+        *find_packages("benchmarks", include=["moebridge_bench*"]),
+        "moebridge.include",
+    ],
     # make sets the variable: it installs the path file first and compiles in place after that.
     ext_modules=[]
     if "MOEBRIDGE_BUILD_LATER" in os.environ

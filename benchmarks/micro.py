@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.compare import environment
+from benchmarks.moebridge_bench.environment import environment
 
 DISPATCHERS = ("cython", "cffi")
 

@@ -19,17 +19,6 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "performance.md")
 _BLOCK = re.compile(r"(<!-- figures: begin ?([a-z]*) -->\n).*?(<!-- figures: end -->)", re.DOTALL)
-_ROWS = {
-    "nginx": "nginx",
-    "nginx+headers": "nginx, the same two headers by its directives",
-    "moebridge": "moebridge, no filter",
-    "moebridge+c": "moebridge, C filter: one header on request and response",
-    "moebridge+python": "moebridge, Python filter: one header on request and response",
-    "moebridge+python10": "moebridge, 10 such Python filters",
-    "moebridge+look": "moebridge, Python filter that looks at each piece of body",
-    "envoy": "Envoy",
-    "moebridge+count": "moebridge, Python filter: data.count(pattern) in each piece",
-}
 _MICRO = (
     ("A hook that does nothing", "test_hook_call::test_hook_call[{}]"),
     ("Read one of 12 headers", "test_headers::test_{}[get]"),
@@ -69,10 +58,10 @@ def _environment(results: Any) -> str:
 
 def _case(case: Any) -> list[str]:
     lines = ["| | CPU a request, us | of nginx |", "| --- | --- | --- |"]
-    for name, row in case["rows"].items():
-        us, ratio = row["cpu_us"], row["ratio"]
+    for row in case["rows"].values():
+        us, ratio = row["figure"], row["ratio"]
         lines.append(
-            f"| {_ROWS[name]} | {us['median']:.1f} ({us['low']:.1f} to {us['high']:.1f}) "
+            f"| {row['title']} | {us['median']:.1f} ({us['low']:.1f} to {us['high']:.1f}) "
             f"| {ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f}) |"
         )
     return lines

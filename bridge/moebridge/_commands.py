@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.metadata
 import logging
 import platform
@@ -22,7 +23,7 @@ from moebridge.filter_load import FilterLoader, installed
 from moebridge.network_filter import NetworkFilter
 from moebridge.proxy import Proxy, plan_config
 
-__all__ = ["filters", "missing", "run", "validate", "version"]
+__all__ = ["bench", "filters", "missing", "run", "validate", "version"]
 
 
 def run(args: argparse.Namespace) -> int:
@@ -137,6 +138,20 @@ def version(_args: argparse.Namespace) -> int:
     python = f"{platform.python_implementation()} {platform.python_version()}"
     sys.stdout.write(f"moebridge {package} (core {core}, {python}, {platform.machine()})\n")
     return 0
+
+
+def bench(args: argparse.Namespace) -> int:
+    """`moebridge bench`, a package of its own that only this command imports."""
+    try:
+        command = importlib.import_module("moebridge_bench.command")
+    except ModuleNotFoundError as error:
+        if error.name != "moebridge_bench":
+            raise
+        raise Error(
+            "bench: the package moebridge_bench is not installed; in a checkout: make build"
+        ) from None
+    status: int = command.run(args)
+    return status
 
 
 def missing(args: argparse.Namespace) -> int:

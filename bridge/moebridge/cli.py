@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from moebridge import _commands as commands
@@ -84,11 +85,54 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(command=commands.filters)
     command = subs.add_parser("version", help="print versions", allow_abbrev=False)
     command.set_defaults(command=commands.version)
-    for name, what in (("bench", "measure filters"), ("new-filter", "start a filter's file")):
-        command = subs.add_parser(name, help=f"{what} (does not exist yet)", allow_abbrev=False)
-        command.add_argument("rest", nargs="*", help=argparse.SUPPRESS)
-        command.set_defaults(command=commands.missing, name=name)
+    _add_bench(subs)
+    command = subs.add_parser(
+        "new-filter", help="start a filter's file (does not exist yet)", allow_abbrev=False
+    )
+    command.add_argument("rest", nargs="*", help=argparse.SUPPRESS)
+    command.set_defaults(command=commands.missing, name="new-filter")
     return parser
+
+
+def _add_bench(subs: argparse._SubParsersAction[_Parser]) -> None:
+    command = subs.add_parser(
+        "bench",
+        help="compare with other proxies on this machine",
+        allow_abbrev=False,
+        description="Measures what a request costs in moebridge and in the other proxies that are "
+        "installed, each with one worker.",
+    )
+    command.add_argument("--list", action="store_true", help="say what is measured, and exit")
+    command.add_argument("--quick", action="store_true", help="the first case, under a minute")
+    command.add_argument(
+        "--case",
+        dest="cases",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="only this one; may be repeated",
+    )
+    command.add_argument(
+        "--rounds", metavar="N", type=_positive, help="of each case; default: as the case says"
+    )
+    command.add_argument(
+        "--seconds", metavar="N", type=_positive, help="of each measurement; default: 1"
+    )
+    command.add_argument("--out", metavar="FILE", type=Path, help="write the results as JSON")
+    command.add_argument(
+        "--peers-venv",
+        metavar="DIR",
+        type=Path,
+        help="a virtual environment with further proxies: mitmproxy, pyvoy",
+    )
+    command.set_defaults(command=commands.bench)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected 1 or more")
+    return number
 
 
 def _add_run(subs: argparse._SubParsersAction[_Parser]) -> None:

@@ -30,7 +30,7 @@ def test_document_has_the_figures_of_the_results(render: ModuleType, document: s
 
 def test_changed_figure_is_noticed(render: ModuleType) -> None:
     text = (ROOT / "docs" / "performance.md").read_text()
-    figure = render.load("peers")["cases"]["small"]["rows"]["moebridge"]["cpu_us"]["median"]
+    figure = render.load("peers")["cases"]["small"]["rows"]["moebridge"]["figure"]["median"]
     shown = f"| {figure:.1f} ("
     assert shown in text
     assert render.rendered(text.replace(shown, "| 0.1 (")) == text

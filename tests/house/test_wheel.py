@@ -60,6 +60,7 @@ def test_wheel_runs_in_a_clean_environment(wheel: Path, tmp_path: Path) -> None:
     run([clean / "bin/pip", "install", "-q", wheel], tmp_path)
     assert run([clean / "bin/python", "-I", "-c", PROBE], tmp_path).split() == PLUGINS
     assert run([clean / "bin/moebridge", "version"], tmp_path).startswith("moebridge ")
+    assert run([clean / "bin/moebridge", "bench", "--list"], tmp_path).startswith("small ")
 
 
 @pytest.mark.timeout(BUILD_S)
@@ -73,6 +74,6 @@ def test_wheel_has_types_and_public_headers_and_nothing_of_the_house(wheel: Path
     ):
         assert name in names
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
-    assert tops == {"moebridge", "moebridge_plugins"}
+    assert tops == {"moebridge", "moebridge_bench", "moebridge_plugins"}
     sources = [n for n in names if n.endswith((".c", ".pyx", ".cc", ".a"))]
     assert sources == []

@@ -1,13 +1,23 @@
-"""One file of Envoy's for the cases that both Envoy and moebridge run: HTTP/2 and TLS."""
+"""Envoy, and the file that moebridge runs too in the cases of HTTP/2 and TLS."""
 
 from __future__ import annotations
 
+import json
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.secure import Certificate
+from .peer import Peer, Process, Setup, free_port, needs, new_folder
+from .secure import Certificate
 
-__all__ = ["bootstrap"]
+__all__ = ["PEERS", "SETTINGS", "bootstrap"]
+
+SETTINGS = {
+    "h2 and tls": "the same file for Envoy and moebridge: one route, no access log, circuit "
+    "breakers out of the way; ECDSA P-256, TLS 1.2 and 1.3 allowed; all else as it is by default",
+    "envoy": "1 worker (--concurrency 1)",
+}
 
 _TYPE = "type.googleapis.com/"
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -43,7 +53,7 @@ def _tls(certificate: Certificate, protocols: list[str]) -> dict[str, Any]:
 
 
 def bootstrap(
-    port: int, upstream: str, *, certificate: Certificate | None, python_filters: list[Path | str]
+    port: int, upstream: str, *, certificate: Certificate | None, python_filters: Sequence[str] = ()
 ) -> dict[str, Any]:
     """A listener on a loopback port that sends everything to one HTTP/1.1 upstream.
 
@@ -61,7 +71,7 @@ def bootstrap(
     manager = _typed(
         _HCM,
         stat_prefix="bench",
-        http_filters=[*(_python_filter(str(target)) for target in python_filters), router],
+        http_filters=[*(_python_filter(target) for target in python_filters), router],
         route_config={
             "virtual_hosts": [
                 {
@@ -93,3 +103,16 @@ def bootstrap(
             "clusters": [cluster],
         }
     }
+
+
+def _start(setup: Setup) -> Process:
+    port = free_port()
+    folder = new_folder()
+    file = Path(folder.name, "envoy.json")
+    file.write_text(json.dumps(bootstrap(port, setup.upstream, certificate=setup.certificate)))
+    command = [setup.tools.path("envoy"), "-c", str(file), "--concurrency", "1", "-l", "error"]
+    process = Process(command, stderr=subprocess.DEVNULL, folder=folder)
+    return process.wait_for(f"127.0.0.1:{port}")
+
+
+PEERS = (Peer(name="envoy", title="Envoy", start=_start, missing=needs("envoy")),)

@@ -6,7 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
-__all__ = ["LoadError", "run_h2load", "run_wrk"]
+__all__ = ["LoadError", "run_h2load", "run_wrk", "warm_up"]
 
 _REQUESTS = re.compile(r"(\d+) requests in ")
 _H2_REQUESTS = re.compile(r"requests: (\d+) total, \d+ started, (\d+) done, (\d+) succeeded")
@@ -64,3 +64,9 @@ def run_h2load(url: str, *, connections: int, streams: int, requests: int) -> tu
     if done.returncode or found is None or int(found[2]) == 0 or found[2] != found[3]:
         raise LoadError(f"{url}: {done.stdout}{done.stderr}")
     return int(found[2]), " ".join(command)
+
+
+def warm_up(url: str, connections: int, *, each: int = 20) -> None:
+    """Sends so many requests on each connection: a proxy opens its pool and warms its caches."""
+    command = ["h2load", "-t1", f"-c{connections}", f"-n{connections * each}"]
+    subprocess.run([*command, "--h1", url], capture_output=True, check=True)

@@ -2,50 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-__all__ = ["BASE", "CASES", "Case", "Protocol"]
+from .cpu_case import BASE, CpuCase
 
-#: What the clients speak; the upstream always gets HTTP/1.1 in clear text.
-Protocol = Literal["h1", "h2", "tls"]
+__all__ = ["CASES"]
 
-#: The row that the others are divided by.
-BASE = "nginx"
 _BROWSER = Path(__file__).with_name("browser.lua")
 
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """One load.
-
-    Attributes:
-        name: its key in the results.
-        title: what a reader is told.
-        rows: names for `peers.start_peer`; the first is BASE.
-        protocol: "h1", "h2" (prior knowledge) or "tls" (TLS 1.3, HTTP/1.1).
-        connections: keep-alive connections, each with `streams` requests at a time.
-        streams: more than 1 only for "h2".
-        body_bytes: of each answer.
-        script: wrk's, for requests other than `GET /`.
-        rounds: how many times each row is measured.
-    """
-
-    name: str
-    title: str
-    rows: tuple[str, ...]
-    protocol: Protocol = "h1"
-    connections: int = 32
-    streams: int = 1
-    body_bytes: int = 64
-    script: Path | None = None
-    rounds: int = 15
-
-
 CASES = (
-    Case(
+    CpuCase(
         name="small",
+        quick=True,
         title="64-byte answers, 32 connections",
         rows=(
             BASE,
@@ -56,28 +24,28 @@ CASES = (
             "moebridge+python10",
         ),
     ),
-    Case(
+    CpuCase(
         name="browser",
         title="20 headers and cookies, another path each time, 32 connections",
         rows=(BASE, "moebridge", "moebridge+c", "moebridge+python"),
         script=_BROWSER,
         rounds=9,
     ),
-    Case(
+    CpuCase(
         name="connections",
         title="64-byte answers, 1,000 connections",
         rows=(BASE, "moebridge", "moebridge+python"),
         connections=1000,
         rounds=9,
     ),
-    Case(
+    CpuCase(
         name="body",
         title="1 MiB answers, 32 connections",
         rows=(BASE, "moebridge", "moebridge+look", "moebridge+count"),
         body_bytes=1024 * 1024,
         rounds=7,
     ),
-    Case(
+    CpuCase(
         name="h2",
         title="HTTP/2: 64-byte answers, 10 connections of 100 streams",
         rows=(BASE, "moebridge", "moebridge+python", "envoy"),
@@ -86,7 +54,7 @@ CASES = (
         streams=100,
         rounds=9,
     ),
-    Case(
+    CpuCase(
         name="tls",
         title="TLS 1.3, HTTP/1.1: 64-byte answers, 32 connections",
         rows=(BASE, "moebridge", "moebridge+python", "envoy"),

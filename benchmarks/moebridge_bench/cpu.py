@@ -44,6 +44,7 @@ class Pinned:
     def __init__(self) -> None:
         cpus = sorted(os.sched_getaffinity(0))
         self.proxy = {cpus[0]} if len(cpus) > 1 else set(cpus)
+        self._cpus = set(cpus)
         self.others = set(cpus[1:]) if len(cpus) > 1 else set(cpus)
 
     def pin_proxy(self, pid: int) -> None:
@@ -54,3 +55,7 @@ class Pinned:
     def pin_self(self) -> None:
         """Also for whatever this process starts from now on."""
         os.sched_setaffinity(0, self.others)
+
+    def unpin_self(self) -> None:
+        """As it was before."""
+        os.sched_setaffinity(0, self._cpus)

@@ -1,0 +1,102 @@
+"""nginx: the yardstick, and the upstream behind all proxies."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from .peer import HEADERS, Peer, Process, Setup, free_port, needs, new_folder
+
+__all__ = ["PEERS", "SETTINGS", "start_upstream"]
+
+SETTINGS = {
+    "nginx": "1 worker; HTTP/1.1 to the upstream with a keep-alive pool; access log off; "
+    "keepalive_requests without bound; all else as it is by default (proxy_buffering on)",
+    "upstream": "nginx, 1 worker, sendfile, no access log",
+}
+_SET_BY_DIRECTIVES = (
+    f"      proxy_set_header {HEADERS[0]} set;\n      add_header {HEADERS[1]} set;\n"
+)
+
+
+def _start(
+    server: str,
+    http: str,
+    folder: tempfile.TemporaryDirectory[str],
+    listen: str = "",
+) -> Process:
+    """Starts nginx with a configuration of its own, in a folder of its own."""
+    root = Path(folder.name)
+    address = f"127.0.0.1:{free_port()}"
+    temp = "".join(
+        f"  {name}_temp_path {root};\n"
+        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (root / "nginx.conf").write_text(
+        "daemon off; master_process on; worker_processes 1;\n"
+        f"pid {root}/pid; error_log {root}/error.log crit;\n"
+        "worker_rlimit_nofile 65536;\n"
+        "events { worker_connections 16384; }\n"
+        "http {\n"
+        f"{temp}"
+        "  access_log off; sendfile on; keepalive_timeout 3600s;\n"
+        "  keepalive_requests 1000000000;\n"
+        f"{http}"
+        f"  server {{ listen {address} backlog=4096{listen};\n{server}  }}\n"
+        "}\n"
+    )
+    command = ["nginx", "-p", str(root), "-c", str(root / "nginx.conf")]
+    return Process(command, folder=folder).wait_for(address)
+
+
+def start_upstream(body_bytes: int) -> Process:
+    """Starts nginx that gives the same bytes on all paths; `/check` says which header came."""
+    folder = new_folder()
+    root = Path(folder.name)
+    (root / "body").write_bytes((b"0123456789abcdef" * (body_bytes // 16 + 1))[:body_bytes])
+    if body_bytes <= 1024:
+        body = f'return 200 "{(root / "body").read_text()}";'
+    else:
+        body = f"root {root}; try_files /body =404;"
+    server = (
+        "    default_type text/plain;\n"
+        f"    location / {{ {body} }}\n"
+        f'    location /check {{ add_header x-saw "$http_{HEADERS[0].replace("-", "_")}"; '
+        f"{body} }}\n"
+    )
+    return _start(server, "  open_file_cache max=8;\n", folder)
+
+
+def _start_proxy(setup: Setup, change: str = "") -> Process:
+    secure = ""
+    if setup.certificate is not None:
+        files = setup.certificate
+        secure = (
+            f"    ssl_certificate {files.chain}; ssl_certificate_key {files.key};\n"
+            "    ssl_protocols TLSv1.2 TLSv1.3;\n"
+        )
+    return _start(
+        f"{secure}"
+        "    location / {\n"
+        "      proxy_pass http://up;\n"
+        "      proxy_http_version 1.1;\n"
+        '      proxy_set_header Connection "";\n'
+        f"{change}"
+        "    }\n",
+        f"  upstream up {{ server {setup.upstream}; keepalive {setup.connections * 2}; "
+        "keepalive_requests 1000000000; }\n",
+        new_folder(),
+        {"h1": "", "h2": " http2", "tls": " ssl"}[setup.protocol],
+    )
+
+
+PEERS = (
+    Peer(name="nginx", title="nginx", start=_start_proxy, missing=needs("nginx")),
+    Peer(
+        name="nginx+headers",
+        title="nginx, the same two headers by its directives",
+        start=lambda setup: _start_proxy(setup, _SET_BY_DIRECTIVES),
+        missing=needs("nginx"),
+        sets_headers=True,
+    ),
+)

@@ -1,1 +1,0 @@
-"""The comparison with other proxies: `python -m benchmarks.peers --help`."""
