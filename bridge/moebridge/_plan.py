@@ -98,13 +98,14 @@ class Plan:
 
     @property
     def drain_s(self) -> float:
-        """The longest that streams may take to end: the listeners' drain_timeout.
+        """The longest that streams may take to end: the connection managers' drain_timeout.
 
-        TCP connections have none of their own; they get HTTP's default.
+        TCP connections have none of their own and get the same; without HTTP, its default.
         """
         chains = [chain for item in self._config.listeners for chain in item.chains]
         times = [hcm.timeouts.drain_ms for hcm in self._managers()]
-        times += [model.Timeouts().drain_ms for chain in chains if chain.tcp_proxy is not None]
+        if not times and any(chain.tcp_proxy is not None for chain in chains):
+            times = [model.Timeouts().drain_ms]
         return max(times, default=0) / 1000
 
     def scheme(self, listener: str) -> str:

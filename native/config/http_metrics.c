@@ -36,6 +36,7 @@ static const mb_stats_row rows[] = {
     {"downstream_rq_tx_reset", MB_COUNTER, AT(rq_tx_reset)},
     {"downstream_rq_ws_on_non_ws_route", MB_COUNTER, AT(rq_ws_on_non_ws_route)},
     {"downstream_cx_upgrades_total", MB_COUNTER, AT(cx_upgrades)},
+    {"downstream_cx_upgrades_active", MB_GAUGE, AT(cx_upgrades_open)},
     {"downstream_rq_http1_total", MB_COUNTER, AT(rq_http1)},
     {"downstream_rq_http2_total", MB_COUNTER, AT(rq_http2)},
     {"no_route", MB_COUNTER, AT(no_route)},

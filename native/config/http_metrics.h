@@ -15,7 +15,8 @@ typedef struct mb_http_metrics {
     mb_metric *cx_drain_close, *cx_length_ms;
     mb_metric *rq_total, *rq_active, *rq_completed, *rq_class[5], *rq_time, *rq_timeout;
     mb_metric *rq_header_timeout, *rq_idle_timeout, *rq_max_duration, *rq_rx_reset, *rq_tx_reset;
-    mb_metric *rq_ws_on_non_ws_route, *cx_upgrades; /* refused, accepted */
+    mb_metric *rq_ws_on_non_ws_route;          /* tunnels that were refused */
+    mb_metric *cx_upgrades, *cx_upgrades_open; /* accepted, and of those not over yet */
     mb_metric *rq_http1, *rq_http2, *no_route;
 } mb_http_metrics;
 

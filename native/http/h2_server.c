@@ -37,6 +37,8 @@ static int send_headers(mb_codec *codec, mb_codec_stream *stream, const mb_heade
     mb_h2_stream *s = mb__h2_state(stream);
     mb_slice shown = headers->pseudo[MB_PSEUDO_STATUS];
     uint32_t status = mb_http_status(headers);
+    bool accepted =
+        stream->upgrade_request ? status == 101 : stream->connect_request && status < 300;
     bool tunnel, bodiless;
     int rc;
 
@@ -64,7 +66,7 @@ static int send_headers(mb_codec *codec, mb_codec_stream *stream, const mb_heade
     if (rc != MB_OK) {
         return rc;
     }
-    stream->tunnel_open = tunnel;
+    stream->tunnel_open = accepted; /* 200 to an upgrade is an ordinary answer with a body */
     mb__h2_head_sent(h2, s, end_stream);
     return mb__h2_submitted(h2, out);
 }

@@ -137,6 +137,7 @@ static void reconfigured(mb_downstream *downstream, const mb_filter_chain_config
     mb_metric_add(to->cx_active, 1);
     mb_metric_add(from->rq_active, -(int64_t)hc->stream_count);
     mb_metric_add(to->rq_active, hc->stream_count);
+    mb__http_upgrade_recount(hc, from, to);
 }
 
 static const mb_downstream_ops downstream_ops = {

@@ -116,8 +116,13 @@ void mb__http_on_flush_timeout(mb_timer *timer);
 int mb__http_upgrade_request(mb_http_conn *hc, mb_stream *stream, const mb_hcm_config *config);
 /* Before the response's head leaves: what accepts a tunnel is made complete. MB_OK, MB_ENOMEM. */
 int mb__http_upgrade_response(mb_stream *stream);
-/* True while the tunnel is there. */
-bool mb__http_upgrade_is_open(const mb_stream *stream);
+/* The tunnel has begun, and is counted as one. */
+static inline bool mb__http_upgrade_is_open(const mb_stream *stream) {
+    return stream->codec.tunnel_open && !stream->tunnel_waits;
+}
+/* The connection's open ones are counted elsewhere from now on. */
+void mb__http_upgrade_recount(const mb_http_conn *hc, const mb_http_metrics *from,
+                              const mb_http_metrics *to);
 /* It has left: the tunnel begins. */
 void mb__http_upgrade_sent(mb_http_conn *hc, mb_stream *stream);
 

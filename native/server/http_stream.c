@@ -289,6 +289,9 @@ static void account(mb_stream *stream, mb_http_conn *hc) {
     const mb_http_metrics *metrics = mb__http_conn_metrics(hc);
     const mb_stream_info *info = &stream->info;
     mb_metric_add(metrics->rq_active, -1);
+    if (mb__http_upgrade_is_open(stream)) {
+        mb_metric_add(metrics->cx_upgrades_open, -1);
+    }
     mb_metric_record(metrics->rq_time, info->end_us - info->start_us);
     uint32_t class = info->response_code / 100;
     if (class >= 1 && class <= 5) {

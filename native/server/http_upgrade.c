@@ -124,17 +124,23 @@ int mb__http_upgrade_response(mb_stream *stream) {
     return rc;
 }
 
-bool mb__http_upgrade_is_open(const mb_stream *stream) {
-    return (stream->codec.upgrade_request || stream->codec.connect_request) &&
-           accepts(stream, stream->info.response_code);
-}
-
 void mb__http_upgrade_sent(mb_http_conn *hc, mb_stream *stream) {
-    if (!stream->tunnel_waits || !accepts(stream, stream->info.response_code)) {
+    if (!stream->tunnel_waits || !stream->codec.tunnel_open) {
         return;
     }
     stream->tunnel_waits = false;
     mb_metric_inc(mb__http_conn_metrics(hc)->cx_upgrades);
+    mb_metric_add(mb__http_conn_metrics(hc)->cx_upgrades_open, 1);
     mb_loop_disarm(&stream->request_timer); /* a tunnel is no request that could be late */
     mb__http_stream_pause(hc, stream);
+}
+
+void mb__http_upgrade_recount(const mb_http_conn *hc, const mb_http_metrics *from,
+                              const mb_http_metrics *to) {
+    int64_t count = 0;
+    MB_LIST_FOREACH(&hc->streams, node) {
+        count += mb__http_upgrade_is_open(MB_LIST_ENTRY(node, mb_stream, owner_node));
+    }
+    mb_metric_add(from->cx_upgrades_open, -count);
+    mb_metric_add(to->cx_upgrades_open, count);
 }

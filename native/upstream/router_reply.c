@@ -159,16 +159,20 @@ static mb_slice failure_details(mb_stream *stream, bool started, const char *rea
     return (mb_slice){text, (size_t)length};
 }
 
-static mb_slice failure_text(mb_stream *stream, const char *reason) {
+/* The transport's words are our library's or the system's, never a peer's or a key's. */
+static mb_slice failure_text(mb_stream *stream, const char *reason, mb_slice transport) {
     static const char head[] =
         "upstream connect error or disconnect/reset before headers. reset reason: ";
-    size_t room = sizeof head + strlen(reason);
+    static const char why[] = ", transport failure reason: ";
+    size_t room = sizeof head + strlen(reason) + sizeof why + transport.len;
     char *text = mb_arena_bytes(&stream->arena, room);
 
     if (text == NULL) {
         return (mb_slice){head, sizeof head - 1};
     }
-    return (mb_slice){text, (size_t)snprintf(text, room, "%s%s", head, reason)};
+    return (mb_slice){text, (size_t)snprintf(text, room, "%s%s%s%.*s", head, reason,
+                                             transport.len > 0 ? why : "", (int)transport.len,
+                                             transport.ptr)};
 }
 
 static void note_failure(mb_router_state *state, mb_upstream_failure why, mb_slice details,
@@ -195,7 +199,7 @@ void mb__router_reply_failure(mb_router_state *state, mb_upstream_failure why, m
     const mb_local_reply reply = {.status = row->status,
                                   .headers = &overloaded,
                                   .header_count = mark ? 1 : 0,
-                                  .body = failure_text(stream, row->text),
+                                  .body = failure_text(stream, row->text, transport),
                                   .details = details};
 
     note_failure(state, why, details, transport);

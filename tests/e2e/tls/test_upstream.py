@@ -41,6 +41,12 @@ http {{
 """
 
 NginxMaker = Callable[..., str]
+#: The body of an answer when the upstream's certificate was not believed: Envoy's words.
+VERIFY_FAILED = (
+    "upstream connect error or disconnect/reset before headers. reset reason: remote connection "
+    "failure, transport failure reason: TLS_error:|SSL routines:certificate verify failed:"
+    "verify cert failed: "
+)
 
 
 def _free_port() -> int:
@@ -188,7 +194,10 @@ def test_upstreams_that_are_not_who_they_should_be(
         address = nginx(certificate)
         context["common_tls_context"] = trust(authority)
         proxy = start(bootstrap(address, to_upstream=context))
-        assert get(proxy)[0] == 503
+        status, body = get(proxy)
+        assert status == 503
+        assert body.startswith(VERIFY_FAILED)
+        assert body.endswith(":TLS_error_end")
         name = counter if counter.startswith("fail") else "fail_verify_error"
         assert count(proxy, f"cluster.backend.ssl.{name}") >= 1
         wait_for(proxy, "cluster.backend.upstream_cx_connect_fail")

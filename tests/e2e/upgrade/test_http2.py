@@ -128,6 +128,24 @@ def test_an_upstream_that_declines_a_websocket_of_http2(
         assert (client.status, client.data) == (400, b"declined")
 
 
+def test_an_upstream_that_declines_with_200_ends_the_stream(
+    make_upstream: UpstreamMaker, file_proxy: FileProxyMaker
+) -> None:
+    """To the client that looks like a tunnel; it is an answer with a body, and then over."""
+
+    async def handler(exchange: Exchange) -> None:
+        await exchange.respond(200, body=b"declined")
+
+    proxy = file_proxy(make_upstream(handler).address, hcm=allow("websocket", **OVER_H2))
+    with H2Client(proxy.addresses["main"]) as client:
+        client.ask()
+        client.read_until(lambda: client.ended)
+        assert (client.status, client.data) == (200, b"declined")
+        until(lambda: proxy.stats()["http.ingress.downstream_rq_active"] == 0)
+        assert proxy.stats()["http.ingress.downstream_cx_upgrades_total"] == 0
+        assert proxy.stats()["http.ingress.downstream_cx_upgrades_active"] == 0
+
+
 def test_extended_connect_that_is_off_is_a_stream_error(
     make_upstream: UpstreamMaker, file_proxy: FileProxyMaker
 ) -> None:

@@ -68,6 +68,9 @@ def test_early_bytes_reach_the_upstream_only_behind_its_answer(
         )
         assert client._exactly(10) == b"early bird"
         assert proxy.stats()["http.ingress.downstream_cx_upgrades_total"] == 1
+        assert proxy.stats()["http.ingress.downstream_cx_upgrades_active"] == 1
+    until(lambda: proxy.stats()["http.ingress.downstream_cx_upgrades_active"] == 0)
+    assert proxy.stats()["http.ingress.downstream_cx_upgrades_total"] == 1
     assert early == [b""]
     request = upstream.requests[0]
     assert (request.get("upgrade"), request.get("connection")) == ("raw", "upgrade")
@@ -93,6 +96,8 @@ def test_what_the_upstream_declines_is_its_answer_and_the_last_one(
         assert client.read_to_end() == b""
     assert [request.target for request in upstream.requests] == ["/"]
     until(lambda: idle(proxy))
+    assert proxy.stats()["http.ingress.downstream_cx_upgrades_active"] == 0
+    assert proxy.stats()["http.ingress.downstream_cx_upgrades_total"] == 0
 
 
 @pytest.mark.parametrize(
