@@ -10,6 +10,7 @@
 #include "base/buffer.h"
 #include "filter/metadata.h"
 #include "filter/network_walk.h"
+#include "filter/posted.h"
 #include "filter/walk.h"
 #include <stdio.h>
 #include <string.h>
@@ -365,40 +366,18 @@ static int filter_of(mb_worker *worker, mb_stream_id id, const char *name, mb_fi
 
 /* -- the worker -------------------------------------------------------------------------------- */
 
-typedef struct posted_event {
-    mb_post post; /* first */
-    mb_worker *worker;
-    mb_stream_id id;
-    uint64_t event;
-    size_t bytes; /* of this block */
-    char name[];
-} posted_event;
-
-static void deliver_post(mb_post *post) {
-    posted_event *posted = (posted_event *)post;
-    mb_worker *worker = posted->worker;
-    mb_stream *stream = mb_stream_find(worker, posted->id);
+static void deliver_post(const mb_posted *posted) {
+    mb_stream *stream = mb_stream_find(posted->worker, posted->id);
     mb_filter_slot *slot = stream != NULL ? find_slot(stream, posted->name) : NULL;
     if (slot != NULL) {
         mb_stream_enter(stream);
         mb__hook_scheduled(stream, slot, posted->event);
         mb_stream_leave(stream);
     }
-    worker->allocator->free(worker->allocator->ctx, posted, posted->bytes);
 }
 
 static int post(mb_worker *worker, mb_stream_id id, const char *name, uint64_t event) {
-    size_t length = strlen(name) + 1;
-    size_t bytes = sizeof(posted_event) + length;
-    posted_event *posted = worker->allocator->alloc(worker->allocator->ctx, bytes);
-    if (posted == NULL) {
-        return MB_ENOMEM;
-    }
-    *posted = (posted_event){
-        .post = {.run = deliver_post}, .worker = worker, .id = id, .event = event, .bytes = bytes};
-    memcpy(posted->name, name, length);
-    mb_loop_post(worker->loop, &posted->post);
-    return MB_OK;
+    return mb__posted_send(worker, deliver_post, id, name, event);
 }
 
 static int metric(mb_worker *worker, mb_metric_kind kind, mb_slice name, const mb_header *labels,

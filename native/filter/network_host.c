@@ -4,7 +4,7 @@
  */
 #include "filter/network_walk.h"
 
-#include "base/alloc.h"
+#include "filter/posted.h"
 #include "net/tls.h"
 #include <string.h>
 
@@ -219,37 +219,16 @@ static int filter_of(mb_worker *worker, mb_connection_id id, const char *name,
 
 /* -- from other threads ------------------------------------------------------------------------ */
 
-typedef struct posted_event {
-    mb_post post; /* first */
-    mb_worker *worker;
-    mb_connection_id id;
-    uint64_t event;
-    size_t bytes; /* of this block */
-    char name[];
-} posted_event;
-
-static void deliver_post(mb_post *post) {
-    posted_event *posted = (posted_event *)post;
+static void deliver_post(const mb_posted *posted) {
     mb_connection *connection = mb_connection_find(posted->worker, posted->id);
     mb_network_slot *slot = connection != NULL ? find_slot(connection, posted->name) : NULL;
     if (slot != NULL) {
         mb__network_deliver_post(connection, slot, posted->event);
     }
-    mb_free(posted->worker->allocator, posted, posted->bytes);
 }
 
 static int post(mb_worker *worker, mb_connection_id id, const char *name, uint64_t event) {
-    size_t length = strlen(name) + 1;
-    size_t bytes = sizeof(posted_event) + length;
-    posted_event *posted = mb_alloc(worker->allocator, bytes);
-    if (posted == NULL) {
-        return MB_ENOMEM;
-    }
-    *posted = (posted_event){
-        .post = {.run = deliver_post}, .worker = worker, .id = id, .event = event, .bytes = bytes};
-    memcpy(posted->name, name, length);
-    mb_loop_post(worker->loop, &posted->post);
-    return MB_OK;
+    return mb__posted_send(worker, deliver_post, id, name, event);
 }
 
 const mb_network_host mb_network_host_functions = {

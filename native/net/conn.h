@@ -58,6 +58,8 @@ typedef struct mb_conn_events {
 } mb_conn_events;
 
 #define MB_NET_READ_BUDGET_BYTES (1024u * 1024u)
+/* A close that sends what is queued, but cannot for this long, is given up. */
+#define MB_CONN_FINAL_FLUSH_US 30000000u
 
 /* What all connections of a worker share, and what is counted over them. */
 typedef struct mb_net {

@@ -16,8 +16,6 @@
 #include "server/server_internal.h"
 #include <string.h>
 
-#define FINAL_FLUSH_US 30000000u /* a close that cannot send for this long is given up */
-
 static void arm(mb_http_conn *hc, mb_timer *timer, uint64_t after_us) {
     if (after_us > 0) {
         mb_loop_arm(hc->base.ingress->worker->loop, timer, after_us);
@@ -89,7 +87,7 @@ void mb__http_conn_close_later(mb_http_conn *hc, mb_close_kind kind) {
         if (kind == MB_CLOSE_FLUSH_LINGER && linger_us > 0) {
             mb_conn_close(hc->base.conn, kind, linger_us);
         } else {
-            mb_conn_close(hc->base.conn, MB_CLOSE_FLUSH, FINAL_FLUSH_US);
+            mb_conn_close(hc->base.conn, MB_CLOSE_FLUSH, MB_CONN_FINAL_FLUSH_US);
         }
     }
 }

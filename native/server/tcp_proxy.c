@@ -21,8 +21,6 @@
 #include "server/server_internal.h"
 #include "upstream/cluster_state.h"
 
-#define FINAL_FLUSH_US 30000000u /* a close that cannot send for this long is given up */
-
 static const mb_tcp_config *config_of(const mb_tcp_conn *tc) {
     return tc->base.chain->tcp;
 }
@@ -90,7 +88,7 @@ static void flush_upstream(mb_tcp_conn *tc) {
     tc->flushing = true;
     mb_metric_inc(tc->metrics->flush_total);
     mb_metric_add(tc->metrics->flush_active, 1);
-    mb_conn_close(tc->upstream.conn, MB_CLOSE_FLUSH, FINAL_FLUSH_US);
+    mb_conn_close(tc->upstream.conn, MB_CLOSE_FLUSH, MB_CONN_FINAL_FLUSH_US);
 }
 
 static void on_close(void *owner, mb_conn *conn, mb_close_reason reason) {
@@ -125,7 +123,7 @@ static void close_both(mb_tcp_conn *tc, mb_close_kind kind) {
         mb_conn_close(tc->base.conn, kind, 0);
         return;
     }
-    mb_conn_close(tc->base.conn, kind, FINAL_FLUSH_US);
+    mb_conn_close(tc->base.conn, kind, MB_CONN_FINAL_FLUSH_US);
 }
 
 static void end_with(mb_tcp_conn *tc, uint32_t flag, const char *details) {
@@ -162,7 +160,7 @@ static void stop_reading(mb_tcp_conn *tc, bool stop) {
 /* When both have sent their end there is nothing left to wait for. */
 static void check_ends(mb_tcp_conn *tc) {
     if (tc->ended && tc->up_ended && !tc->closing && tc->base.conn != NULL) {
-        mb_conn_close(tc->base.conn, MB_CLOSE_FLUSH, FINAL_FLUSH_US);
+        mb_conn_close(tc->base.conn, MB_CLOSE_FLUSH, MB_CONN_FINAL_FLUSH_US);
     }
 }
 

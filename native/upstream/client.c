@@ -7,8 +7,6 @@
 #include "base/alloc.h"
 #include "upstream/connecting.h"
 
-#define FINAL_FLUSH_US 30000000u /* a close that cannot send for this long is given up */
-
 /* -- the end of a client ---------------------------------------------------------------------- */
 
 static void free_streams(const mb_allocator *allocator, mb_list *streams) {
@@ -179,7 +177,7 @@ static void settle_one(mb_client *client) {
     } else if (client->complete && owes_end(client)) {
         client->flushing = true;
         mb__client_retire(client);
-        mb_conn_close(client->conn, MB_CLOSE_FLUSH, FINAL_FLUSH_US);
+        mb_conn_close(client->conn, MB_CLOSE_FLUSH, MB_CONN_FINAL_FLUSH_US);
     } else {
         mb__client_close_and_tell(client, remote);
     }
