@@ -34,6 +34,14 @@ def of_files(certificate: Certificate, **more: Any) -> dict[str, Any]:
     }
 
 
+def trust(
+    authority: Authority, *, validation: dict[str, Any] | None = None, **more: Any
+) -> dict[str, Any]:
+    """A common_tls_context that trusts the authority; `validation`: further fields of that."""
+    authorities = {"trusted_ca": {"filename": str(authority.file)}}
+    return {"validation_context": {**authorities, **(validation or {})}, **more}
+
+
 def socket_of(kind: str, config: dict[str, Any]) -> dict[str, Any]:
     """A transport_socket."""
     return {"name": "envoy.transport_sockets.tls", "typed_config": {"@type": kind, **config}}

@@ -23,6 +23,7 @@ from .conftest import (
     client_context,
     of_files,
     seen,
+    trust,
     wait_for,
 )
 
@@ -34,7 +35,7 @@ def mutual(authority: Authority, **validation: Any) -> dict[str, Any]:
     return {
         "common_tls_context": {
             "tls_certificates": [of_files(authority.issue("a.test", "spiffe://test/server"))],
-            "validation_context": {"trusted_ca": {"filename": str(authority.file)}, **validation},
+            **trust(authority, validation=validation),
         },
         "require_client_certificate": True,
     }

@@ -20,7 +20,7 @@ import pytest
 import moebridge as mb
 
 from ..support.certificates import Authority, Certificate
-from .conftest import Starter, bootstrap, count, of_files, wait_for
+from .conftest import Starter, bootstrap, count, of_files, trust, wait_for
 
 NGINX = """\
 daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log;
@@ -104,11 +104,6 @@ def get(proxy: mb.Proxy) -> tuple[int, str]:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
-
-
-def trust(authority: Authority, **more: Any) -> dict[str, Any]:
-    """A common_tls_context that trusts the authority."""
-    return {"validation_context": {"trusted_ca": {"filename": str(authority.file)}}, **more}
 
 
 def test_nginx_is_believed_and_its_session_resumed(
