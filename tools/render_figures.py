@@ -1,4 +1,4 @@
-"""Writes the tables of figures in README.md and docs/performance.md from benchmarks/results/.
+"""Writes the tables of figures in README.md and docs/ from benchmarks/results/.
 
     python tools/render_figures.py           # writes what changed
     python tools/render_figures.py --check   # exit 1 if a document differs from the results
@@ -17,7 +17,11 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "performance.md")
+DOCUMENTS = (
+    ROOT / "README.md",
+    ROOT / "docs" / "performance.md",
+    ROOT / "docs" / "network_filters.md",
+)
 _BLOCK = re.compile(r"(<!-- figures: begin ?([a-z]*) -->\n).*?(<!-- figures: end -->)", re.DOTALL)
 _MICRO = (
     ("A hook that does nothing", "test_hook_call::test_hook_call[{}]"),
@@ -130,11 +134,28 @@ def instructions() -> list[str]:
     return lines + [f"| {name} | {number:,} |" for name, number in budgets.items()]
 
 
+def redis() -> list[str]:
+    """What redis_guard costs."""
+    results = load("redis_guard")
+    titles = {"direct": "no proxy", "tcp_proxy": "TCP proxy", "redis_guard": "... with redis_guard"}
+    lines = ["| | -P 1: commands/s | CPU us | -P 16: commands/s | CPU us |"]
+    lines.append("| --- | --- | --- | --- | --- |")
+    for name, title in titles.items():
+        cells = []
+        for case in ("P1", "P16"):
+            row = results["cases"][case][name]
+            cost = f"{row['proxy_cpu_us']:.1f}" if name != "direct" else "-"
+            cells += [f"{row['commands_per_s']:,}", cost]
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    return [*lines, "", _environment(results)]
+
+
 _TABLES = {
     "": summary,
     "peers": peers,
     "protocols": protocols,
     "micro": micro,
+    "redis": redis,
     "instructions": instructions,
 }
 
