@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -64,6 +65,8 @@ class Server:
         options.worker_index = index
         options.logger.log = lib.mbpy_log
         options.logger.level = _core_level(log_level)
+        if os.environ.get("MOEBRIDGE_IO_URING", "on") == "off":
+            options.flags = lib.MB_SERVER_NO_IO_URING
         out = ffi.new("mb_server **")
         _check(lib.mb_server_new(options, out), "making the server")
         self._c: Any = out[0]

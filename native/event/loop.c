@@ -40,7 +40,7 @@ static inline bool phase_has_tasks(const mb_loop *loop, mb_phase phase) {
 }
 
 /* Runs what is queued now; what these tasks queue waits for the next call. */
-void mb_loop_run_phase(mb_loop *loop, mb_phase phase) {
+static void run_phase(mb_loop *loop, mb_phase phase) {
     if (!phase_has_tasks(loop, phase)) {
         return;
     }
@@ -54,20 +54,25 @@ void mb_loop_run_phase(mb_loop *loop, mb_phase phase) {
     }
 }
 
+void mb_loop_flush(mb_loop *loop) {
+    run_phase(loop, MB_PHASE_FLUSH);
+    run_phase(loop, MB_PHASE_SUBMIT);
+}
+
 static bool work_is_queued(const mb_loop *loop) {
     return phase_has_tasks(loop, MB_PHASE_FLUSH) || phase_has_tasks(loop, MB_PHASE_NOTIFY) ||
            phase_has_tasks(loop, MB_PHASE_BATCH);
 }
 
 static void run_deferred(mb_loop *loop) {
-    mb_loop_run_phase(loop, MB_PHASE_READ);
+    run_phase(loop, MB_PHASE_READ);
     for (int round = 0; round < MB_ROUNDS_MAX && work_is_queued(loop); round++) {
-        mb_loop_run_phase(loop, MB_PHASE_FLUSH);
-        mb_loop_run_phase(loop, MB_PHASE_NOTIFY);
-        mb_loop_run_phase(loop, MB_PHASE_BATCH);
+        mb_loop_flush(loop);
+        run_phase(loop, MB_PHASE_NOTIFY);
+        run_phase(loop, MB_PHASE_BATCH);
     }
     while (phase_has_tasks(loop, MB_PHASE_FREE)) {
-        mb_loop_run_phase(loop, MB_PHASE_FREE);
+        run_phase(loop, MB_PHASE_FREE);
     }
 }
 
@@ -139,7 +144,7 @@ mb_loop *mb_loop_new(const mb_allocator *allocator, const mb_clock *clock, mb_po
 
 void mb_loop_free(mb_loop *loop) {
     while (phase_has_tasks(loop, MB_PHASE_FREE)) {
-        mb_loop_run_phase(loop, MB_PHASE_FREE);
+        run_phase(loop, MB_PHASE_FREE);
     }
     give_up(loop->allocator, loop, loop->poller);
 }

@@ -28,6 +28,7 @@ struct mb_task {
 typedef enum mb_phase {
     MB_PHASE_READ = 0, /* connections whose byte budget ended, reads to resume; once a turn */
     MB_PHASE_FLUSH,    /* write what connections have queued; never calls an owner back */
+    MB_PHASE_SUBMIT,   /* send what FLUSH has gathered into batches; nor does this */
     MB_PHASE_NOTIFY,   /* tell owners what flushing found: room again, closed */
     MB_PHASE_BATCH,    /* on_batch_end of modules; may queue new work */
     MB_PHASE_FREE,     /* free what died in this turn */
@@ -53,9 +54,9 @@ int mb_loop_turn(mb_loop *loop, uint64_t timeout_us);
 /* A task that is queued already is left where it is. */
 void mb_loop_defer(mb_loop *loop, mb_phase phase, mb_task *task);
 void mb_loop_cancel(mb_task *task); /* a task that is not queued is left alone */
-/* Runs the queued tasks of a phase now. From a callback only for MB_PHASE_FLUSH (writes go out
- * before a wait for the GIL). */
-void mb_loop_run_phase(mb_loop *loop, mb_phase phase);
+/* Runs MB_PHASE_FLUSH and MB_PHASE_SUBMIT now, also in a callback: writes go out before a wait for
+ * the GIL. */
+void mb_loop_flush(mb_loop *loop);
 
 /* From the time of this turn; UINT64_MAX and what comes near it: never fires. */
 void mb_loop_arm(mb_loop *loop, mb_timer *timer, uint64_t after_us);

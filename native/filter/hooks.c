@@ -22,7 +22,7 @@ void mb__batch_begin(mb_worker *worker, mb_module_ref *module) {
         worker->batch_open = true;
         /* A module may have to wait for a lock (the GIL): streams that do not need it should not
          * wait with their answers. */
-        mb_loop_run_phase(worker->loop, MB_PHASE_FLUSH);
+        mb_loop_flush(worker->loop);
         mb_loop_defer(worker->loop, MB_PHASE_BATCH, &worker->batch_task);
     }
 }

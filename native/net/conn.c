@@ -7,6 +7,7 @@
  * the connection, whose memory lives until MB_PHASE_FREE.
  */
 #include "net/conn_internal.h"
+#include "net/send_batch.h"
 #include "net/socket.h"
 
 #include "base/alloc.h"
@@ -26,7 +27,13 @@ void mb_net_init(mb_net *net, const mb_allocator *allocator, mb_loop *loop, mb_s
     };
 }
 
+void mb_net_batch_sends(mb_net *net) {
+    net->sends = mb_send_batch_new(net->allocator, net->loop);
+}
+
 void mb_net_fini(mb_net *net) {
+    mb_send_batch_free(net->sends);
+    net->sends = NULL;
     if (net->bulk != NULL) {
         mb_slab_unref(net->bulk);
         net->bulk = NULL;

@@ -25,7 +25,8 @@
 #include "net/transport.h"
 
 typedef struct mb_conn mb_conn;
-typedef struct mb_stage mb_stage; /* stage.h */
+typedef struct mb_stage mb_stage;           /* stage.h */
+typedef struct mb_send_batch mb_send_batch; /* send_batch.h */
 
 typedef enum mb_close_kind {
     MB_CLOSE_NOW = 0,     /* drop what is queued; FIN */
@@ -68,6 +69,7 @@ typedef struct mb_net {
     mb_slab_pool *slabs;
     uint32_t read_budget_bytes;  /* per connection and turn */
     mb_slab *bulk;               /* what connections that fill large reads share; may be NULL */
+    mb_send_batch *sends;        /* small writes of a turn in few system calls; may be NULL */
     uint64_t connections_opened; /* accepted and outgoing, those that failed included */
     uint64_t connections_active; /* not closed yet */
     uint64_t connects_failed;    /* outgoing; timeouts included */
@@ -76,6 +78,8 @@ typedef struct mb_net {
 
 /* Sets all; `read_budget_bytes` may be changed afterwards. */
 void mb_net_init(mb_net *net, const mb_allocator *allocator, mb_loop *loop, mb_slab_pool *slabs);
+/* Lets connections send by io_uring where the kernel has it. */
+void mb_net_batch_sends(mb_net *net);
 /* Gives its slab back, before the pool is freed. Its connections are gone by then. */
 void mb_net_fini(mb_net *net);
 

@@ -57,6 +57,8 @@ void mb__conn_on_read_task(mb_task *task);
 
 /* conn_write.c. Writes what is queued, as far as the transport takes it; never calls the owner. */
 void mb__conn_write(mb_conn *conn);
+/* A batch has sent the front of conn->out: `result` bytes of it, or -errno. */
+void mb__conn_sent(mb_conn *conn, int64_t result);
 void mb__conn_on_flush_task(mb_task *task);
 /* At the end of a flush that brought it to the low watermark or below. */
 void mb__conn_tell_below_low(mb_conn *conn);

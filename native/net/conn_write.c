@@ -6,6 +6,7 @@
  * calls an owner: what it finds (room again, broken, all sent) is told in MB_PHASE_NOTIFY.
  */
 #include "net/conn_internal.h"
+#include "net/send_batch.h"
 
 #include <errno.h>
 
@@ -34,26 +35,26 @@ static bool stage_ended(const mb_conn *conn) {
     return conn->stage == NULL || conn->stage->wire_end;
 }
 
-void mb__conn_write(mb_conn *conn) {
-    mb_buffer *out = MB_LIKELY(conn->stage == NULL) ? &conn->out : &conn->stage->wire;
-    if (MB_LIKELY(out->length > 0)) {
-        int64_t count = conn->transport->vtable->write(conn->transport, out);
-        if (MB_LIKELY(count > 0)) {
-            conn->bytes_written += (uint64_t)count;
-            conn->net->bytes_written += (uint64_t)count;
-            if (conn->state == MB_CONN_CLOSING && conn->close_delay_us > 0) {
-                mb_loop_arm(conn->net->loop, &conn->timer, conn->close_delay_us);
-            }
-        } else if (count < 0 && count != MB_EAGAIN) {
-            conn->saved_errno = errno;
-            conn->write_failed = true;
-            mb_buffer_clear(&conn->out);
-            mb_buffer_clear(out);
-            mb__conn_notify_later(conn);
-            return;
-        }
-        conn->write_blocked = out->length > 0;
+static void write_broke(mb_conn *conn, mb_buffer *out, int error) {
+    conn->saved_errno = error;
+    conn->write_failed = true;
+    mb_buffer_clear(&conn->out);
+    mb_buffer_clear(out);
+    mb__conn_notify_later(conn);
+}
+
+/* The transport has taken `count` bytes off the front of `out`, 0 when it is full. */
+static void wrote(mb_conn *conn, const mb_buffer *out, int64_t count) {
+    conn->bytes_written += (uint64_t)count;
+    conn->net->bytes_written += (uint64_t)count;
+    if (MB_UNLIKELY(conn->state == MB_CONN_CLOSING) && count > 0 && conn->close_delay_us > 0) {
+        mb_loop_arm(conn->net->loop, &conn->timer, conn->close_delay_us);
     }
+    conn->write_blocked = out->length > 0;
+}
+
+/* What is to be done once bytes have gone, or none had to. */
+static void after_write(mb_conn *conn, const mb_buffer *out) {
     if (MB_UNLIKELY(conn->above_high) && is_below_low(conn)) {
         mb__conn_notify_later(conn);
     }
@@ -62,9 +63,33 @@ void mb__conn_write(mb_conn *conn) {
     }
 }
 
+void mb__conn_write(mb_conn *conn) {
+    mb_buffer *out = MB_LIKELY(conn->stage == NULL) ? &conn->out : &conn->stage->wire;
+    if (MB_LIKELY(out->length > 0)) {
+        int64_t count = conn->transport->vtable->write(conn->transport, out);
+        if (MB_UNLIKELY(count < 0 && count != MB_EAGAIN)) {
+            write_broke(conn, out, errno);
+            return;
+        }
+        wrote(conn, out, count > 0 ? count : 0);
+    }
+    after_write(conn, out);
+}
+
+void mb__conn_sent(mb_conn *conn, int64_t result) {
+    if (MB_UNLIKELY(result < 0 && result != -EAGAIN)) {
+        write_broke(conn, &conn->out, (int)-result);
+        return;
+    }
+    size_t count = result > 0 ? (size_t)result : 0;
+    mb_buffer_drain(&conn->out, count);
+    wrote(conn, &conn->out, (int64_t)count);
+    after_write(conn, &conn->out);
+}
+
 void mb__conn_on_flush_task(mb_task *task) {
     mb_conn *conn = MB_LIST_ENTRY(task, mb_conn, flush_task);
-    if (!conn->write_blocked && !conn->write_failed) {
+    if (!conn->write_blocked && !conn->write_failed && !mb_send_batch_add(conn->net->sends, conn)) {
         mb__conn_write(conn);
     }
 }

@@ -95,6 +95,7 @@ static void plain_free(mb_transport *transport) {
 
 static const mb_transport_vtable plain_vtable = {
     .name = "raw_buffer",
+    .raw = true,
     .read = plain_read,
     .write = plain_write,
     .shut_write = plain_shut_write,

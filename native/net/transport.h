@@ -13,6 +13,7 @@ typedef struct mb_tls_info mb_tls_info; /* tls.h */
 
 typedef struct mb_transport_vtable {
     const char *name; /* "raw_buffer", "tls", "memory" */
+    bool raw;         /* bytes go to the connection's descriptor as they are: `write` is a send */
     /* After the socket is connected; runs the handshake. May be NULL when there is none. MB_OK:
      * bytes may flow; MB_EAGAIN: call again when ready; MB_EPROTO, MB_EIO: failed. */
     int (*handshake)(mb_transport *transport);

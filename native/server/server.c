@@ -30,6 +30,8 @@ static int define_metrics(mb_server *server) {
         mb_metric **out;
     } metrics[] = {
         {MB_SLICE_LIT("loop.iterations"), MB_COUNTER, &server->loop_iterations},
+        {MB_SLICE_LIT("loop.send_batches"), MB_COUNTER, &server->send_batches},
+        {MB_SLICE_LIT("loop.sends_batched"), MB_COUNTER, &server->sends_batched},
         {MB_SLICE_LIT("bridge.bytes_copied"), MB_COUNTER, &server->bytes_copied},
         {MB_SLICE_LIT("server.leases"), MB_GAUGE, &server->slab_leases},
         {MB_SLICE_LIT("server.live"), MB_GAUGE, &server->live},
@@ -77,6 +79,9 @@ int mb_server_new(const mb_server_options *options, mb_server **out) {
     if (rc < 0) {
         mb_free(allocator, server, sizeof(*server));
         return rc;
+    }
+    if ((options->flags & MB_SERVER_NO_IO_URING) == 0) {
+        mb_net_batch_sends(&server->worker.net);
     }
     rc = define_metrics(server);
     if (rc == MB_OK) {

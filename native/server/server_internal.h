@@ -34,7 +34,7 @@ struct mb_server {
     mb_log_files logs;
     mb_watches watches;
     mb_metric *loop_iterations, *bytes_copied, *reloads, *reload_failures, *live;
-    mb_metric *slab_leases;
+    mb_metric *slab_leases, *send_batches, *sends_batched;
     mb_h2_counters h2_counters; /* of all HTTP/2 connections of clients */
     mb_h2_stats h2_stats;       /* ... published */
     uint64_t next_conn_id;

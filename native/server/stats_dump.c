@@ -10,6 +10,7 @@
 #include "base/msgpack.h"
 #include "base/slice.h"
 #include "base/text.h"
+#include "net/send_batch.h"
 #include "server/server_internal.h"
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,10 @@ void mb__server_publish(mb_server *server) {
     mb_metric_set(server->slab_leases, slabs.leases);
     mb_metric_set(server->loop_iterations, mb_loop_turns(worker->loop));
     mb_metric_set(server->bytes_copied, slabs.bytes_copied);
+    if (worker->net.sends != NULL) {
+        mb_metric_set(server->send_batches, worker->net.sends->batches);
+        mb_metric_set(server->sends_batched, worker->net.sends->batched);
+    }
     mb_h2_stats_publish(&server->h2_stats, &server->h2_counters);
 }
 

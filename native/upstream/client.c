@@ -188,7 +188,7 @@ static void settle_many(mb_client *client) {
 
     if (client->broken) {
         mb__client_retire(client);
-        mb_loop_run_phase(cluster->worker->loop, MB_PHASE_FLUSH); /* GOAWAY says what is wrong */
+        mb_loop_flush(cluster->worker->loop); /* GOAWAY says what is wrong */
         mb__client_fail_cut(client); /* those that the codec did not reset itself */
     } else if (!client->draining && !client->codec->vtable->reusable(client->codec)) {
         client->draining = true; /* GOAWAY */

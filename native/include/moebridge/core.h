@@ -22,7 +22,12 @@ typedef struct mb_server_options {
     const mb_allocator *allocator; /* NULL: malloc */
     const mb_clock *clock;         /* NULL: the system's */
     mb_logger logger;              /* `log` NULL: nothing is logged */
+    uint32_t flags;                /* MB_SERVER_* */
 } mb_server_options;
+
+enum {
+    MB_SERVER_NO_IO_URING = 1 /* each write is a system call, also where io_uring could send many */
+};
 
 /* A descriptor of somebody else's (asyncio's) that became ready. */
 typedef struct mb_ready {

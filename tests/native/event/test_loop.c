@@ -119,17 +119,17 @@ static lettered lettered_of(char letter) {
 MB_TEST(phases_run_in_order_before_the_wait_and_each_in_order_of_deferral) {
     set_up();
     run_count = 0;
-    const char letters[] = "rfnbXrfnbX";
-    const mb_phase phases[] = {MB_PHASE_READ, MB_PHASE_FLUSH, MB_PHASE_NOTIFY, MB_PHASE_BATCH,
-                               MB_PHASE_FREE};
-    lettered tasks[10];
-    for (int i = 9; i >= 0; i--) {
+    const char letters[] = "rfsnbXrfsnbX";
+    const mb_phase phases[] = {MB_PHASE_READ,   MB_PHASE_FLUSH, MB_PHASE_SUBMIT,
+                               MB_PHASE_NOTIFY, MB_PHASE_BATCH, MB_PHASE_FREE};
+    lettered tasks[12];
+    for (int i = 11; i >= 0; i--) {
         tasks[i] = lettered_of(letters[i]);
-        mb_loop_defer(loop, phases[i % 5], &tasks[i].task);
+        mb_loop_defer(loop, phases[i % 6], &tasks[i].task);
         mb_loop_defer(loop, MB_PHASE_READ, &tasks[i].task); /* queued already: stays */
     }
     MB_CHECK_EQ_INT(mb_loop_turn(loop, NO_LIMIT), MB_OK);
-    CHECK_ORDER("rrffnnbbXX");
+    CHECK_ORDER("rrffssnnbbXX");
     MB_CHECK(fake.limit_us == NO_LIMIT);
     MB_CHECK_EQ_INT(mb_loop_turn(loop, NO_LIMIT), MB_OK);
     CHECK_ORDER("");
@@ -189,7 +189,7 @@ MB_TEST(task_may_cancel_one_that_waits_in_the_same_phase) {
     first.other = &second.task;
     mb_loop_defer(loop, MB_PHASE_FLUSH, &first.task);
     mb_loop_defer(loop, MB_PHASE_FLUSH, &second.task);
-    mb_loop_run_phase(loop, MB_PHASE_FLUSH);
+    mb_loop_flush(loop);
     CHECK_ORDER("1");
     mb_loop_cancel(&second.task);
     tear_down();

@@ -57,7 +57,7 @@ MB_TEST(flush_can_be_had_before_the_end_of_the_turn) {
     bench b;
     set_up(&b);
     owner_send(&b.owner, "abc", 3);
-    mb_loop_run_phase(b.world.loop, MB_PHASE_FLUSH);
+    mb_loop_flush(b.world.loop);
     MB_CHECK_EQ_INT(b.transport.write_calls, 1);
     world_turn(&b.world);
     MB_CHECK_EQ_INT(b.transport.write_calls, 1);
@@ -202,7 +202,7 @@ MB_TEST(failed_write_tells_what_the_peer_had_sent_before_it_closes) {
     SCRIPT_WRITES(&b.transport, MB_EIO);
     SCRIPT_READS(&b.transport, 5, 6, MB_EIO);
     owner_send(&b.owner, "abc", 3);
-    mb_loop_run_phase(b.world.loop, MB_PHASE_FLUSH);
+    mb_loop_flush(b.world.loop);
     CHECK_LOG(&b.owner, ""); /* a flush calls nobody */
     MB_CHECK(b.conn->write_failed);
     world_turn(&b.world);
@@ -308,7 +308,7 @@ MB_TEST(close_flush_sends_first_and_tells_later_even_with_nothing_queued) {
         }
         mb_conn_close(b.conn, MB_CLOSE_FLUSH, 0);
         mb_conn_close(b.conn, MB_CLOSE_FLUSH_LINGER, 5);
-        mb_loop_run_phase(b.world.loop, MB_PHASE_FLUSH);
+        mb_loop_flush(b.world.loop);
         CHECK_LOG(&b.owner, "");
         world_turn(&b.world);
         CHECK_LOG(&b.owner, "close:0 ");
