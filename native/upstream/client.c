@@ -189,7 +189,7 @@ static void settle_many(mb_client *client) {
     if (client->broken) {
         mb__client_retire(client);
         mb_loop_flush(cluster->worker->loop); /* GOAWAY says what is wrong */
-        mb__client_fail_cut(client); /* those that the codec did not reset itself */
+        mb__client_fail_cut(client);          /* those that the codec did not reset itself */
     } else if (!client->draining && !client->codec->vtable->reusable(client->codec)) {
         client->draining = true; /* GOAWAY */
         mb_metric_inc(cluster->stats.upstream_cx_close_notify);
