@@ -5,6 +5,15 @@
  * connections lie together. One that fills its reads moves to the bulk slab and gets pieces of up
  * to 256 KiB; it moves back by halves when they stay small. Neither slab is held by a connection
  * that has no bytes.
+ *
+ * Memory. A large read goes past what the owner's buffers may hold, before the owner can say that
+ * it has enough, and its last slice keeps all of its slab. Where the bytes are soon sent on, that
+ * costs nothing. Where they have to wait (a client that takes nothing), it would cost up to a large
+ * slab for each connection that waits. So large slabs are a common good of the worker: once
+ * MB_BULK_SLABS_MAX of them are held, by whomever, a large read goes to the small slab that all
+ * share, until one of them is given back. A connection that waits then holds its buffer limit and
+ * at most a small slab more. That is looked at when a large slab is full, once in some 200 KiB,
+ * never in a small read.
  */
 #include "net/conn_internal.h"
 
@@ -13,6 +22,7 @@
 /* Less room at the end of the bulk slab than this is not worth a system call. */
 #define MB_BULK_ROOM_MIN (64u * 1024u)
 
+/* NULL: large reads have to wait, or out of memory. */
 static mb_slab *bulk_slab(mb_net *net) {
     mb_slab *slab = net->bulk;
     if (slab != NULL) {
@@ -23,21 +33,24 @@ static mb_slab *bulk_slab(mb_net *net) {
             return slab;
         }
         mb_slab_unref(slab);
+        net->bulk = NULL;
     }
-    return net->bulk = mb_slab_new_large(net->slabs);
+    if (net->slabs->live_large < MB_BULK_SLABS_MAX) {
+        net->bulk = mb_slab_new_large(net->slabs);
+    }
+    return net->bulk;
 }
 
 /* Where the next read goes. MB_OK or MB_ENOMEM. */
 static int read_room(mb_conn *conn, mb_slab **slab, char **at, size_t *room) {
-    if (MB_LIKELY(conn->read_size <= MB_READ_SMALL_BYTES)) {
+    mb_slab *bulk;
+    if (MB_LIKELY(conn->read_size <= MB_READ_SMALL_BYTES) ||
+        (bulk = bulk_slab(conn->net)) == NULL) {
         return mb_slab_reserve(conn->net->slabs, MB_READ_SMALL_BYTES, slab, at, room);
     }
-    *slab = bulk_slab(conn->net);
-    if (*slab == NULL) {
-        return MB_ENOMEM;
-    }
-    *at = (*slab)->data + (*slab)->used;
-    *room = (*slab)->capacity - (*slab)->used;
+    *slab = bulk;
+    *at = bulk->data + bulk->used;
+    *room = bulk->capacity - bulk->used;
     return MB_OK;
 }
 

@@ -340,6 +340,38 @@ MB_TEST(bulk_is_read_in_few_large_pieces_and_small_ones_lead_back) {
     tear_down(&b);
 }
 
+MB_TEST(large_slabs_that_are_held_make_reads_small_until_they_are_given_back) {
+    bench b;
+    set_up(&b);
+    mb_slab *held[MB_BULK_SLABS_MAX];
+    mb_slab_stats stats;
+    for (size_t i = 0; i < MB_BULK_SLABS_MAX; i++) {
+        held[i] = mb_slab_new_large(b.world.slabs);
+        MB_CHECK(held[i] != NULL);
+    }
+    SCRIPT_READS(&b.transport, 1024 * KIB);
+    ready(&b);
+    while (b.owner.length < 1024 * KIB) {
+        world_turn(&b.world);
+    }
+    mb_slab_pool_stats(b.world.slabs, &stats);
+    MB_CHECK_EQ_INT(stats.live_large, MB_BULK_SLABS_MAX);
+    MB_CHECK(b.transport.read_calls >= 1024 / 32);
+    check_pattern(b.owner.bytes, b.owner.length);
+    unsigned calls = b.transport.read_calls;
+    mb_slab_unref(held[0]);
+    SCRIPT_READS(&b.transport, 4096 * KIB);
+    ready(&b);
+    while (b.owner.length < 5120 * KIB) {
+        world_turn(&b.world);
+    }
+    MB_CHECK(b.transport.read_calls - calls <= 4096 / 256 + 5);
+    for (size_t i = 1; i < MB_BULK_SLABS_MAX; i++) {
+        mb_slab_unref(held[i]);
+    }
+    tear_down(&b);
+}
+
 MB_TEST(idle_connection_holds_no_slab) {
     bench b;
     set_up(&b);
