@@ -9,10 +9,10 @@ C = $(wildcard $(shell git ls-files --cached --others --exclude-standard '*.c' '
 PYX = $(wildcard $(shell git ls-files --cached --others --exclude-standard '*.pyx' '*.pxd'))
 # Tests that enter Python from the core run once for each dispatcher; those of the core alone, which
 # these folders have, and of reading configurations run once.
-CORE_FOLDERS := $(addprefix tests/e2e/,envoy h2 listener protocol upgrade)
+CORE_FOLDERS := $(addprefix tests/e2e/,bench envoy h2 listener protocol upgrade)
 CORE_TESTS := $(shell grep -LwE 'HttpFilter|NetworkFilter|make_proxy|Proxy|Command' \
 	$(wildcard $(CORE_FOLDERS:=/test_*.py)))
-BRIDGE_TESTS := $(filter-out tests/unit/config tests/unit/__pycache__,$(wildcard tests/unit/*)) \
+BRIDGE_TESTS := $(filter-out tests/unit/bench tests/unit/config tests/unit/__pycache__,$(wildcard tests/unit/*)) \
 	$(filter-out $(CORE_TESTS),$(wildcard tests/e2e/*/test_*.py))
 PYTEST := $(BIN)/pytest
 FUZZ_S ?= 60

@@ -45,7 +45,7 @@ def load(name: str) -> Any:
 
 
 def _tools(made: Any) -> str:
-    newer = [f"{name} {made[name]}" for name in ("envoy", "h2load") if name in made]
+    newer = [f"{name} {made[name]}" for name in ("envoy", "haproxy", "h2load") if name in made]
     return ", ".join([*newer, f"wrk {made['wrk'].split('-')[0]}"])
 
 
@@ -61,13 +61,18 @@ def _environment(results: Any) -> str:
 
 
 def _case(case: Any) -> list[str]:
-    lines = ["| | CPU a request, us | of nginx |", "| --- | --- | --- |"]
+    lines = [f"| | {case['unit']} |", "| --- | --- |"]
+    if case["base"]:
+        lines = [f"{lines[0]} of {case['base']} |", f"{lines[1]} --- |"]
     for row in case["rows"].values():
-        us, ratio = row["figure"], row["ratio"]
-        lines.append(
-            f"| {row['title']} | {us['median']:.1f} ({us['low']:.1f} to {us['high']:.1f}) "
-            f"| {ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f}) |"
-        )
+        figure, ratio = row["figure"], row.get("ratio")
+        line = f"| {row['title']} "
+        line += f"| {figure['median']:.1f} ({figure['low']:.1f} to {figure['high']:.1f}) |"
+        if ratio:
+            line += f" {ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f}) |"
+        lines.append(line)
+    for name, why in case["missing"].items():
+        lines.append(f"| {name} | not measured: {why} |" + (" |" if case["base"] else ""))
     return lines
 
 

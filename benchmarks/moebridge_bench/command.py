@@ -6,25 +6,26 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from moebridge import Error
 
+from .chart import chart
 from .environment import environment
 from .load import LoadError
 from .measure import Measure, Options, Result
 from .measures import MEASURES
-from .peer import Tools
-from .peers import SETTINGS
+from .peer import PeerError, Tools
+from .peers import PEERS, SETTINGS
+from .targets import evaluate, line
 
 __all__ = ["run"]
 
 _LOADERS = ("nginx", "wrk", "h2load", "curl", "openssl")
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _table(result: Result) -> str:
@@ -32,11 +33,11 @@ def _table(result: Result) -> str:
     lines = [f"\n{result['title']}  ({result['unit']}; {result['load']})"]
     for name, row in result["rows"].items():
         figure = row["figure"]
-        line = f"  {name:20} {figure['median']:9.2f}  [{figure['low']:.2f} .. {figure['high']:.2f}]"
+        text = f"  {name:20} {figure['median']:9.2f}  [{figure['low']:.2f} .. {figure['high']:.2f}]"
         if ratio := row.get("ratio"):
-            line += f"  {ratio['median']:5.2f} of {result['base']}"
-            line += f"  [{ratio['low']:.2f} .. {ratio['high']:.2f}]"
-        lines.append(line + "".join(f"  {key} {n:g}" for key, n in row.get("more", {}).items()))
+            text += f"  {ratio['median']:5.2f} of {result['base']}"
+            text += f"  [{ratio['low']:.2f} .. {ratio['high']:.2f}]"
+        lines.append(text + "".join(f"  {key} {n:g}" for key, n in row.get("more", {}).items()))
     lines += [f"  {name:20} not measured: {why}" for name, why in result["missing"].items()]
     return "\n".join(lines)
 
@@ -56,6 +57,7 @@ def _command(args: argparse.Namespace) -> str:
     words = ["moebridge bench"]
     words += ["--quick"] if args.quick else []
     words += [word for name in args.cases for word in ("--case", name)]
+    words += [word for name in args.rows for word in ("--row", name)]
     for option in ("rounds", "seconds"):
         if getattr(args, option) is not None:
             words += [f"--{option}", str(getattr(args, option))]
@@ -72,6 +74,9 @@ def run(args: argparse.Namespace) -> int:
         The exit status: 1 if something that is needed is not there or a load failed.
     """
     chosen = _chosen(args.cases, quick=args.quick)
+    for name in args.rows:
+        if name not in PEERS:
+            raise Error(f"bench: there is no row {name}; there are {', '.join(PEERS)}")
     if args.list:
         print("\n".join(f"{measure.name:14} {measure.title}" for measure in chosen))
         return 0
@@ -81,8 +86,9 @@ def run(args: argparse.Namespace) -> int:
         return 1
     options = Options(
         rounds=args.rounds,
-        seconds=args.seconds or 1,
+        seconds=args.seconds,
         quick=args.quick,
+        rows=tuple(args.rows),
         peers=args.peers_venv,
     )
     results: dict[str, Any] = {
@@ -90,14 +96,22 @@ def run(args: argparse.Namespace) -> int:
         "environment": environment(_command(args), tools),
         "settings": SETTINGS,
         "cases": {},
+        "targets": [],
     }
     try:
         for measure in chosen:
             results["cases"][measure.name] = result = measure.run(_say, options)
             print(_table(result), flush=True)
-    except (LoadError, RuntimeError) as error:
+            verdicts = evaluate(results["cases"])
+            for verdict in verdicts:
+                if verdict["case"] == measure.name:
+                    print(line(verdict), flush=True)
+            results["targets"] = verdicts
+    except (LoadError, PeerError) as error:
         _say(f"moebridge bench: {error}")
         return 1
     if args.out:
-        Path(args.out).write_text(json.dumps(results, indent=1) + "\n")
+        args.out.write_text(json.dumps(results, indent=1) + "\n")
+    if args.chart:
+        args.chart.write_text(chart(results["cases"]))
     return 0

@@ -11,17 +11,16 @@ from __future__ import annotations
 import random
 import subprocess
 import time
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .cpu import Pinned, cpu_ns, tree
 from .figures import figure
-from .load import run_h2load, run_wrk, warm_up
+from .load import LoadError, run_h2load, run_wrk, warm_up
 from .measure import Options, Result, Say, make_row
 from .nginx import start_upstream
-from .peer import Peer, Process, Protocol, Setup, Tools, new_folder
+from .peer import Peer, PeerError, Process, Protocol, Setup, Tools, new_folder
 from .peers import PEERS
 from .secure import make_certificate
 
@@ -32,6 +31,12 @@ BASE = "nginx"
 #: h2load counts better than it keeps time.
 _H2_REQUESTS_PER_S = 20_000
 _QUICK_ROUNDS = 2
+#: Requests on each connection before a quick measurement.
+_WARM_UP = 20
+_SLOW_WARM_UP = 1
+#: A slow proxy is measured in fewer rounds, each so many times as long.
+_SLOW_ROUNDS = 3
+_SLOW_TIMES = 3
 
 
 @dataclass
@@ -55,6 +60,7 @@ class CpuCase:
         body_bytes: of each answer.
         script: wrk's, for requests other than `GET /`.
         rounds: how many times each row is measured.
+        seconds: of one measurement.
         quick: part of --quick.
     """
 
@@ -67,99 +73,160 @@ class CpuCase:
     body_bytes: int = 64
     script: Path | None = None
     rounds: int = 15
+    seconds: int = 1
     quick: bool = False
 
     def run(self, say: Say, options: Options) -> Result:
         """Measures all rows that are installed."""
-        tools = Tools(options.peers)
-        missing = {name: PEERS[name].missing(tools) for name in self.rows}
-        absent = {name: why for name, why in missing.items() if why is not None}
-        for name, why in absent.items():
-            say(f"{self.name}: {name} is not measured: {why}")
-        peers = [PEERS[name] for name in self.rows if name not in absent]
         rounds = options.rounds or (_QUICK_ROUNDS if options.quick else self.rounds)
-        samples = {peer.name: _Samples() for peer in peers}
         with ExitStack() as stack:
-            processes = _start(self, peers, tools, stack, say)
-            load = _rounds(self, peers, processes, samples, rounds, say, options)
-        base = samples[BASE].cpu_us
+            run = _Run(self, options, say)
+            run.start(stack)
+            run.warm_up()
+            for number in range(rounds):
+                run.round(number, rounds)
+        base = run.samples[BASE].cpu_us
         return {
             "title": self.title,
             "unit": "us of CPU a request",
-            "load": load,
+            "load": run.load,
             "rounds": rounds,
             "base": BASE,
             "rows": {
-                peer.name: make_row(
-                    peer.title,
-                    [round(one, 4) for one in samples[peer.name].cpu_us],
+                name: make_row(
+                    PEERS[name].title,
+                    run.samples[name].cpu_us,
                     base=base,
                     more={
-                        "requests_per_s": round(figure(samples[peer.name].per_s)["median"]),
-                        "busy": round(figure(samples[peer.name].busy)["median"], 3),
+                        "requests_per_s": round(figure(run.samples[name].per_s)["median"]),
+                        "busy": round(figure(run.samples[name].busy)["median"], 3),
                     },
                 )
-                for peer in peers
+                for name in run.processes
             },
-            "missing": absent,
+            "missing": run.missing,
         }
 
 
-def _start(
-    case: CpuCase, peers: list[Peer], tools: Tools, stack: ExitStack, say: Say
-) -> dict[str, Process]:
-    """Starts and checks the proxies of a case."""
-    pinned = Pinned()
-    stack.callback(pinned.unpin_self)
-    pinned.pin_self()
-    upstream = stack.enter_context(start_upstream(case.body_bytes))
-    certificate = None
-    if case.protocol == "tls":
-        certificate = make_certificate(Path(stack.enter_context(new_folder())))
-    setup = Setup(
-        upstream=upstream.address,
-        connections=case.connections * case.streams,
-        protocol=case.protocol,
-        certificate=certificate,
-        tools=tools,
-    )
-    say(f"{case.name}: starting {', '.join(peer.name for peer in peers)}")
-    processes = {}
-    for peer in peers:
-        process = processes[peer.name] = stack.enter_context(peer.start(setup))
-        pinned.pin_proxy(process.pid)
-        _check(peer, process.address, upstream.address, case.protocol)
-    return processes
+class _Run:
+    """One case with its proxies up.
 
+    Attributes:
+        processes: those that are measured, by their rows.
+        samples: of each row, in the order of the rounds.
+        missing: rows that are not measured, and why.
+        load: the load generator's command.
+    """
 
-def _rounds(
-    case: CpuCase,
-    peers: list[Peer],
-    processes: Mapping[str, Process],
-    samples: Mapping[str, _Samples],
-    rounds: int,
-    say: Say,
-    options: Options,
-) -> str:
-    """Fills the samples; returns the load generator's command."""
-    command = ""
-    for peer in peers:  # opens its pool, warms its caches
-        if options.quick:
-            warm_up(_url(processes[peer.name].address, case.protocol), case.connections)
-        else:
-            _measure(processes[peer.name], case, 1, _Samples())
-    chance = random.Random(1)
-    for number in range(rounds):
-        order = [peer for peer in peers if number < (peer.most_rounds or rounds)]
-        chance.shuffle(order)
-        for peer in order:
-            process = processes[peer.name]
-            command = _measure(process, case, options.seconds, samples[peer.name])
-        now = "  ".join(
-            f"{peer.name} {samples[peer.name].cpu_us[-1]:.2f}" for peer in peers if peer in order
+    def __init__(self, case: CpuCase, options: Options, say: Say) -> None:
+        self._case = case
+        self._options = options
+        self._say = say
+        self._chance = random.Random(1)
+        self.processes: dict[str, Process] = {}
+        self.samples: dict[str, _Samples] = {}
+        self.missing: dict[str, str] = {}
+        self.load = ""
+
+    def start(self, stack: ExitStack) -> None:
+        """Starts and checks the proxies, which go with the stack."""
+        case, tools = self._case, Tools(self._options.peers)
+        pinned = Pinned()
+        stack.callback(pinned.unpin_self)
+        pinned.pin_self()
+        upstream = stack.enter_context(start_upstream(case.body_bytes)).address
+        certificate = None
+        if case.protocol == "tls":
+            certificate = make_certificate(Path(stack.enter_context(new_folder())))
+        setup = Setup(
+            upstream=upstream,
+            connections=case.connections * case.streams,
+            protocol=case.protocol,
+            certificate=certificate,
+            tools=tools,
         )
-        say(f"{case.name} {number + 1}/{rounds}: {now} us")
-    return command
+        for name in case.rows:
+            if self._options.rows and name not in (BASE, *self._options.rows):
+                continue
+            self._say(f"{case.name}: starting {name}")
+            peer = PEERS[name]
+            if why := peer.missing(tools):
+                self._leave_out(name, PeerError(why))
+                continue
+            try:
+                process = stack.enter_context(peer.start(setup))
+            except PeerError as error:
+                self._leave_out(name, error)
+                continue
+            pinned.pin_proxy(process.pid)
+            _check(peer, process.address, upstream, case.protocol)
+            self.processes[name] = process
+            self.samples[name] = _Samples()
+
+    def warm_up(self) -> None:
+        """A proxy opens its pool, warms its caches."""
+        for name in list(self.processes):
+            if self._options.quick:
+                url = _url(self.processes[name].address, self._case.protocol)
+                each = _SLOW_WARM_UP if PEERS[name].slow else _WARM_UP
+                h2 = self._case.protocol == "h2"
+                warm_up(url, self._case.connections, each=each, h2=h2)
+            else:
+                self._measure(name, _Samples(), 1)
+
+    def round(self, number: int, rounds: int) -> None:
+        """Measures each row once, those that are slow in the first rounds only, but longer."""
+        slow = {name for name in self.processes if PEERS[name].slow}
+        slow_rounds = 1 if self._options.quick else _SLOW_ROUNDS
+        order = [name for name in self.processes if name not in slow or number < slow_rounds]
+        shown = list(order)
+        self._chance.shuffle(order)
+        for name in order:
+            seconds = self._options.seconds or self._case.seconds
+            times = _SLOW_TIMES if name in slow else 1
+            load = self._measure(name, self.samples[name], seconds * times)
+            self.load = load if name not in slow else self.load
+        now = "  ".join(
+            f"{name} {self.samples[name].cpu_us[-1]:.2f}"
+            for name in shown
+            if name in self.processes
+        )
+        self._say(f"{self._case.name} {number + 1}/{rounds}: {now} us")
+
+    def _leave_out(self, name: str, error: Exception) -> None:
+        """Names a row that cannot be measured here, unless the comparison is nothing without it."""
+        if PEERS[name].required:
+            raise error
+        self.missing[name] = str(error)
+        self.processes.pop(name, None)
+        self._say(f"{self._case.name}: {name} is not measured: {error}")
+
+    def _measure(self, name: str, samples: _Samples, duration_s: int) -> str:
+        """Adds a sample; returns the load generator's command."""
+        case, process = self._case, self.processes[name]
+        pids = tree(process.pid)
+        began, cpu_began = time.monotonic(), cpu_ns(pids)
+        url = _url(process.address, case.protocol)
+        try:
+            if case.protocol == "h2":
+                requests, load = run_h2load(
+                    url,
+                    connections=case.connections,
+                    streams=case.streams,
+                    requests=_H2_REQUESTS_PER_S * duration_s,
+                )
+            else:
+                requests, load = run_wrk(
+                    url, connections=case.connections, duration_s=duration_s, script=case.script
+                )
+        except LoadError as error:
+            self._leave_out(name, error)
+            return self.load
+        cpu, wall_s = cpu_ns(pids) - cpu_began, time.monotonic() - began
+        samples.cpu_us.append(round(cpu / 1000 / requests, 4))
+        samples.per_s.append(requests / wall_s)
+        samples.busy.append(cpu / 1e9 / wall_s)
+        return load
 
 
 def _url(address: str, protocol: Protocol) -> str:
@@ -183,31 +250,11 @@ def _check(peer: Peer, address: str, upstream: str, protocol: Protocol) -> None:
     expected = _answer(upstream, "h1")
     found = _answer(address, protocol)
     if found[:2] != expected[:2]:
-        raise RuntimeError(
+        raise PeerError(
             f"{peer.name}: answers {found[0]}, {len(found[1])} bytes; not the upstream's"
         )
+    if peer.answers:
+        return
     set_ = (found[2].get("x-saw"), found[2].get("x-bench-response"))
     if set_ != (("set", "set") if peer.sets_headers else (None, None)):
-        raise RuntimeError(f"{peer.name}: its headers are {set_}")
-
-
-def _measure(process: Process, case: CpuCase, duration_s: float, samples: _Samples) -> str:
-    pids = tree(process.pid)
-    began, cpu_began = time.monotonic(), cpu_ns(pids)
-    url = _url(process.address, case.protocol)
-    if case.protocol == "h2":
-        requests, command = run_h2load(
-            url,
-            connections=case.connections,
-            streams=case.streams,
-            requests=int(_H2_REQUESTS_PER_S * duration_s),
-        )
-    else:
-        requests, command = run_wrk(
-            url, connections=case.connections, duration_s=duration_s, script=case.script
-        )
-    cpu, wall_s = cpu_ns(pids) - cpu_began, time.monotonic() - began
-    samples.cpu_us.append(cpu / 1000 / requests)
-    samples.per_s.append(requests / wall_s)
-    samples.busy.append(cpu / 1e9 / wall_s)
-    return command
+        raise PeerError(f"{peer.name}: its headers are {set_}")

@@ -15,6 +15,8 @@ from .peer import Tools
 
 __all__ = ["environment"]
 
+#: Program -> distribution.
+_DISTRIBUTIONS = {"mitmproxy": ("mitmdump", "mitmproxy"), "pyvoy": ("pyvoy", "pyvoy")}
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -47,6 +49,15 @@ def _envoy_version(said: str) -> str:
     return parts[1] if len(parts) > 1 else "none"
 
 
+def _distribution(tools: Tools, program: str, name: str) -> str:
+    """Version of a distribution of the interpreter that lies beside one of its programs."""
+    found = tools.find(program)
+    if found is None:
+        return "none"
+    ask = f"import importlib.metadata; print(importlib.metadata.version({name!r}))"
+    return _output(str(Path(found).with_name("python")), "-c", ask) or "unknown"
+
+
 def environment(command: str, tools: Tools | None = None) -> dict[str, Any]:
     """Returns machine, versions and commit.
 
@@ -54,7 +65,8 @@ def environment(command: str, tools: Tools | None = None) -> dict[str, Any]:
         command: what a reader types to get the figures again.
         tools: where programs are found.
     """
-    envoy = (tools or Tools()).find("envoy") or "envoy"
+    tools = tools or Tools()
+    envoy = tools.find("envoy") or "envoy"
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         **_commit(),
@@ -65,6 +77,8 @@ def environment(command: str, tools: Tools | None = None) -> dict[str, Any]:
         "dispatch": os.environ.get("MOEBRIDGE_DISPATCH") or "cython",
         "nginx": _first_version(_output("nginx", "-v")),
         "envoy": _envoy_version(_output(envoy, "--version")),
+        "haproxy": next(iter(_output("haproxy", "-v").split()[2:]), "none"),
+        **{name: _distribution(tools, *where) for name, where in _DISTRIBUTIONS.items()},
         "h2load": _output("h2load", "--version").removeprefix("h2load "),
         "wrk": _output("wrk", "-v").split(" [")[0].removeprefix("wrk "),
         "load_average": [round(value, 2) for value in os.getloadavg()],

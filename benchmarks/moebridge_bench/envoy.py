@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .peer import Peer, Process, Setup, free_port, needs, new_folder
+from .peer import HEADERS, Peer, Process, Setup, free_port, needs, new_folder
 from .secure import Certificate
 
-__all__ = ["PEERS", "SETTINGS", "bootstrap"]
+__all__ = ["PEERS", "SETTINGS", "bootstrap", "python_filter"]
 
 SETTINGS = {
     "h2 and tls": "the same file for Envoy and moebridge: one route, no access log, circuit "
     "breakers out of the way; ECDSA P-256, TLS 1.2 and 1.3 allowed; all else as it is by default",
-    "envoy": "1 worker (--concurrency 1)",
+    "envoy": "1 worker (--concurrency 1), the file of h2 and tls in all cases",
+    "envoy+lua": "its Lua filter (LuaJIT): handle:headers():replace on request and response",
 }
 
 _TYPE = "type.googleapis.com/"
@@ -28,7 +28,22 @@ def _typed(type_: str, **fields: Any) -> dict[str, Any]:
     return {"@type": _TYPE + type_, **fields}
 
 
-def _python_filter(target: str) -> dict[str, Any]:
+_LUA = "".join(
+    f'function envoy_on_{side}(handle) handle:headers():replace("{name}", "set") end\n'
+    for side, name in zip(("request", "response"), HEADERS, strict=True)
+)
+
+
+def lua_filter() -> dict[str, Any]:
+    """Envoy's own, that sets HEADERS."""
+    config = _typed(
+        "envoy.extensions.filters.http.lua.v3.Lua", default_source_code={"inline_string": _LUA}
+    )
+    return {"name": "lua", "typed_config": config}
+
+
+def python_filter(target: str) -> dict[str, Any]:
+    """moebridge's, named as `file.py:Class`."""
     config = _typed(_DYNAMIC, dynamic_module_config={"name": "moebridge"}, filter_name=target)
     return {"name": "python", "typed_config": config}
 
@@ -53,7 +68,11 @@ def _tls(certificate: Certificate, protocols: list[str]) -> dict[str, Any]:
 
 
 def bootstrap(
-    port: int, upstream: str, *, certificate: Certificate | None, python_filters: Sequence[str] = ()
+    port: int,
+    upstream: str,
+    *,
+    certificate: Certificate | None,
+    filters: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
     """A listener on a loopback port that sends everything to one HTTP/1.1 upstream.
 
@@ -61,7 +80,7 @@ def bootstrap(
         port: of the listener.
         upstream: `HOST:PORT`.
         certificate: for TLS with HTTP/1.1 by ALPN; None: clear text, HTTP/1.1 and HTTP/2.
-        python_filters: named as `file.py:Class`; moebridge only.
+        filters: before the router.
     """
     host, _, upstream_port = upstream.rpartition(":")
     router = {
@@ -71,7 +90,7 @@ def bootstrap(
     manager = _typed(
         _HCM,
         stat_prefix="bench",
-        http_filters=[*(_python_filter(target) for target in python_filters), router],
+        http_filters=[*filters, router],
         route_config={
             "virtual_hosts": [
                 {
@@ -105,14 +124,24 @@ def bootstrap(
     }
 
 
-def _start(setup: Setup) -> Process:
+def _start(setup: Setup, *filters: dict[str, Any]) -> Process:
     port = free_port()
     folder = new_folder()
     file = Path(folder.name, "envoy.json")
-    file.write_text(json.dumps(bootstrap(port, setup.upstream, certificate=setup.certificate)))
-    command = [setup.tools.path("envoy"), "-c", str(file), "--concurrency", "1", "-l", "error"]
-    process = Process(command, stderr=subprocess.DEVNULL, folder=folder)
-    return process.wait_for(f"127.0.0.1:{port}")
+    document = bootstrap(port, setup.upstream, certificate=setup.certificate, filters=filters)
+    file.write_text(json.dumps(document))
+    command = [setup.tools.path("envoy"), "-c", str(file), "--use-dynamic-base-id"]
+    command += ["--concurrency", "1", "-l", "error"]
+    return Process(command, folder=folder).wait_for(f"127.0.0.1:{port}")
 
 
-PEERS = (Peer(name="envoy", title="Envoy", start=_start, missing=needs("envoy")),)
+PEERS = (
+    Peer(name="envoy", title="Envoy", start=_start, missing=needs("envoy")),
+    Peer(
+        name="envoy+lua",
+        title="Envoy, Lua filter: one header on request and response",
+        start=lambda setup: _start(setup, lua_filter()),
+        missing=needs("envoy"),
+        sets_headers=True,
+    ),
+)

@@ -35,11 +35,13 @@ def run_wrk(
         shown += f" -s {script.name}"
     done = subprocess.run([*command, url], capture_output=True, text=True, check=False)
     found = _REQUESTS.search(done.stdout)
-    if done.returncode or found is None or int(found[1]) == 0:
-        raise LoadError(f"{url}: {done.stdout}{done.stderr}")
-    for complaint in ("Non-2xx", "Socket errors"):
-        if complaint in done.stdout:
-            raise LoadError(f"{url}: {done.stdout}")
+    for line in done.stdout.splitlines():
+        if line.strip().startswith(("Non-2xx", "Socket errors")):
+            raise LoadError(f"{shown}: {line.strip()}")
+    if done.returncode or found is None:
+        raise LoadError(f"{shown}: {done.stderr.strip()}")
+    if int(found[1]) == 0:
+        raise LoadError(f"{shown}: no answer in this time")
     return int(found[1]), shown
 
 
@@ -61,12 +63,16 @@ def run_h2load(url: str, *, connections: int, streams: int, requests: int) -> tu
     ]
     done = subprocess.run([*command, url], capture_output=True, text=True, check=False)
     found = _H2_REQUESTS.search(done.stdout)
-    if done.returncode or found is None or int(found[2]) == 0 or found[2] != found[3]:
-        raise LoadError(f"{url}: {done.stdout}{done.stderr}")
-    return int(found[2]), " ".join(command)
+    shown = " ".join(command)
+    if done.returncode or found is None:
+        raise LoadError(f"{shown}: {done.stderr.strip()}")
+    if int(found[2]) == 0 or found[2] != found[3]:
+        raise LoadError(f"{shown}: {found[0]}")
+    return int(found[2]), shown
 
 
-def warm_up(url: str, connections: int, *, each: int = 20) -> None:
+def warm_up(url: str, connections: int, *, each: int, h2: bool) -> None:
     """Sends so many requests on each connection: a proxy opens its pool and warms its caches."""
     command = ["h2load", "-t1", f"-c{connections}", f"-n{connections * each}"]
-    subprocess.run([*command, "--h1", url], capture_output=True, check=True)
+    command += [] if h2 else ["--h1"]
+    subprocess.run([*command, url], capture_output=True, check=True)

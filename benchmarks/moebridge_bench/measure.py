@@ -21,14 +21,16 @@ class Options:
 
     Attributes:
         rounds: measurements of each row; None: as the measure says.
-        seconds: of one measurement, where it is a load of some length.
+        seconds: of one measurement, where it is a load of some length; None: as the measure says.
         quick: the whole run shall end within a minute: few rounds.
+        rows: only these, and the base; empty: all.
         peers: a virtual environment with further proxies; None: what PATH has.
     """
 
     rounds: int | None = None
-    seconds: int = 1
+    seconds: int | None = None
     quick: bool = False
+    rows: tuple[str, ...] = ()
     peers: Path | None = None
 
 

@@ -10,8 +10,8 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from .envoy import bootstrap
-from .peer import HEADERS, Peer, Process, Setup, Tools, free_port, new_folder
+from .envoy import bootstrap, python_filter
+from .peer import HEADERS, Peer, PeerError, Process, Setup, Tools, free_port, new_folder
 
 __all__ = ["PEERS", "SETTINGS"]
 
@@ -50,7 +50,7 @@ def start_moebridge(arguments: Sequence[str]) -> Process:
             threading.Thread(target=lambda: [None for _ in stderr], daemon=True).start()
             return process.wait_for(found[1])
     process.stop()
-    raise RuntimeError(f"{process.command}: {''.join(lines)}")
+    raise PeerError(f"moebridge does not start: {''.join(lines)}")
 
 
 def _start(setup: Setup, filters: Sequence[str]) -> Process:
@@ -60,7 +60,10 @@ def _start(setup: Setup, filters: Sequence[str]) -> Process:
     with new_folder() as folder:  # the file is read when the process accepts
         file = Path(folder, "envoy.json")
         document = bootstrap(
-            free_port(), setup.upstream, certificate=setup.certificate, python_filters=filters
+            free_port(),
+            setup.upstream,
+            certificate=setup.certificate,
+            filters=[python_filter(target) for target in filters],
         )
         file.write_text(json.dumps(document))
         return start_moebridge(["-c", str(file)])
@@ -76,6 +79,7 @@ def _peer(name: str, what: str, *filters: str, sets_headers: bool = False) -> Pe
         title=f"moebridge, {what}",
         start=lambda setup: _start(setup, filters),
         missing=_here,
+        required=True,
         sets_headers=sets_headers,
     )
 

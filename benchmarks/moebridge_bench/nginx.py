@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
-from .peer import HEADERS, Peer, Process, Setup, free_port, needs, new_folder
+from .peer import HEADERS, Peer, Process, Setup, Tools, free_port, needs, new_folder
 
 __all__ = ["PEERS", "SETTINGS", "start_upstream"]
 
 SETTINGS = {
     "nginx": "1 worker; HTTP/1.1 to the upstream with a keep-alive pool; access log off; "
     "keepalive_requests without bound; all else as it is by default (proxy_buffering on)",
+    "nginx+lua": "the module of Debian's libnginx-mod-http-lua (LuaJIT): access_by_lua "
+    "sets the request's header, header_filter_by_lua the response's",
     "upstream": "nginx, 1 worker, sendfile, no access log",
 }
+_LUA_MODULE = Path("usr/lib/nginx/modules/ngx_http_lua_module.so")
 _SET_BY_DIRECTIVES = (
     f"      proxy_set_header {HEADERS[0]} set;\n      add_header {HEADERS[1]} set;\n"
 )
@@ -24,6 +28,9 @@ def _start(
     http: str,
     folder: tempfile.TemporaryDirectory[str],
     listen: str = "",
+    *,
+    main: str = "",
+    env: Mapping[str, str] | None = None,
 ) -> Process:
     """Starts nginx with a configuration of its own, in a folder of its own."""
     root = Path(folder.name)
@@ -33,7 +40,7 @@ def _start(
         for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     (root / "nginx.conf").write_text(
-        "daemon off; master_process on; worker_processes 1;\n"
+        f"{main}daemon off; master_process on; worker_processes 1;\n"
         f"pid {root}/pid; error_log {root}/error.log crit;\n"
         "worker_rlimit_nofile 65536;\n"
         "events { worker_connections 16384; }\n"
@@ -46,7 +53,7 @@ def _start(
         "}\n"
     )
     command = ["nginx", "-p", str(root), "-c", str(root / "nginx.conf")]
-    return Process(command, folder=folder).wait_for(address)
+    return Process(command, folder=folder, env=env).wait_for(address)
 
 
 def start_upstream(body_bytes: int) -> Process:
@@ -67,7 +74,14 @@ def start_upstream(body_bytes: int) -> Process:
     return _start(server, "  open_file_cache max=8;\n", folder)
 
 
-def _start_proxy(setup: Setup, change: str = "") -> Process:
+def _start_proxy(
+    setup: Setup,
+    change: str = "",
+    *,
+    main: str = "",
+    http: str = "",
+    env: Mapping[str, str] | None = None,
+) -> Process:
     secure = ""
     if setup.certificate is not None:
         files = setup.certificate
@@ -83,20 +97,62 @@ def _start_proxy(setup: Setup, change: str = "") -> Process:
         '      proxy_set_header Connection "";\n'
         f"{change}"
         "    }\n",
-        f"  upstream up {{ server {setup.upstream}; keepalive {setup.connections * 2}; "
+        f"{http}  upstream up {{ server {setup.upstream}; keepalive {setup.connections * 2}; "
         "keepalive_requests 1000000000; }\n",
         new_folder(),
         {"h1": "", "h2": " http2", "tls": " ssl"}[setup.protocol],
+        main=main,
+        env=env,
+    )
+
+
+def _lua_root(tools: Tools) -> Path | None:
+    """Where Debian's package of the Lua module lies: installed, or unpacked in the peers' folder.
+
+    It cannot be installed beside Debian's wrk, whose LuaJIT is another.
+    """
+    unpacked = [] if tools.peers is None else [tools.peers.absolute() / "debian"]
+    for root in (*unpacked, Path("/")):
+        if (root / _LUA_MODULE).exists():
+            return root
+    return None
+
+
+def _lua_missing(tools: Tools) -> str | None:
+    return "libnginx-mod-http-lua not installed" if _lua_root(tools) is None else None
+
+
+def _start_lua(setup: Setup) -> Process:
+    root = _lua_root(setup.tools)
+    assert root is not None
+    modules = root / _LUA_MODULE.parent
+    libraries = [
+        str(folder) for folder in (*root.glob("lib/*-linux-gnu"), *root.glob("usr/lib/*-linux-gnu"))
+    ]
+    return _start_proxy(
+        setup,
+        f'      access_by_lua_block {{ ngx.req.set_header("{HEADERS[0]}", "set") }}\n'
+        f'      header_filter_by_lua_block {{ ngx.header["{HEADERS[1]}"] = "set" }}\n',
+        main=f"load_module {modules}/ndk_http_module.so;\nload_module {root / _LUA_MODULE};\n",
+        http=f'  lua_package_path "{root}/usr/share/lua/5.1/?.lua;;";\n',
+        env={"LD_LIBRARY_PATH": ":".join(libraries)},
     )
 
 
 PEERS = (
-    Peer(name="nginx", title="nginx", start=_start_proxy, missing=needs("nginx")),
+    Peer(name="nginx", title="nginx", start=_start_proxy, missing=needs("nginx"), required=True),
     Peer(
         name="nginx+headers",
         title="nginx, the same two headers by its directives",
         start=lambda setup: _start_proxy(setup, _SET_BY_DIRECTIVES),
         missing=needs("nginx"),
+        sets_headers=True,
+    ),
+    Peer(
+        name="nginx+lua",
+        title="nginx, LuaJIT: one header on request and response",
+        start=_start_lua,
+        missing=_lua_missing,
         sets_headers=True,
     ),
 )

@@ -21,6 +21,7 @@ from .secure import Certificate
 __all__ = [
     "HEADERS",
     "Peer",
+    "PeerError",
     "Process",
     "Protocol",
     "Setup",
@@ -37,6 +38,10 @@ Protocol = Literal["h1", "h2", "tls"]
 HEADERS = ("x-bench-request", "x-bench-response")
 
 _STOP_S = 10
+
+
+class PeerError(Exception):
+    """A proxy does not start, or does not give the upstream's answer."""
 
 
 @dataclass(frozen=True)
@@ -107,16 +112,17 @@ class Process:
 
         Args:
             command: of the server.
-            stderr: as of Popen.
+            stderr: as of Popen; None: kept for the error of a server that does not start.
             folder: that goes when the process has gone.
             env: beside the environment of this process.
         """
         self.command = list(command)
         self._folder = folder
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115  stop() closes it
         self._process = subprocess.Popen(
             command,
             stdout=subprocess.DEVNULL,
-            stderr=stderr,
+            stderr=self._said if stderr is None else stderr,
             text=True,
             env={**os.environ, **(env or {})},
         )
@@ -141,8 +147,14 @@ class Process:
             else:
                 self.address = address
                 return self
+        words = self._last_words()
         self.stop()
-        raise RuntimeError(f"{self.command}: does not accept on {address}")
+        raise PeerError(f"{Path(self.command[0]).name} does not start: {words}")
+
+    def _last_words(self) -> str:
+        self._said.seek(0)
+        lines = [line.strip() for line in self._said if line.strip()]
+        return lines[-1] if lines else f"status {self._process.returncode}, no word"
 
     def stop(self) -> None:
         """Ends it, and its folder."""
@@ -152,6 +164,7 @@ class Process:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._said.close()
         if self._folder is not None:
             self._folder.cleanup()
 
@@ -188,7 +201,8 @@ class Peer:
         missing: says what it lacks on this machine; None: it can be started.
         sets_headers: it sets HEADERS.
         answers: an origin that has no upstream and gives the upstream's answer itself.
-        most_rounds: of one that is slow.
+        required: the run fails where it does not start; another one is named and left out.
+        slow: hundreds of requests a second, not thousands: measured in fewer rounds.
     """
 
     name: str
@@ -197,7 +211,8 @@ class Peer:
     missing: Callable[[Tools], str | None]
     sets_headers: bool = False
     answers: bool = False
-    most_rounds: int | None = None
+    required: bool = False
+    slow: bool = False
 
 
 def free_port() -> int:

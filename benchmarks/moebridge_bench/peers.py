@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from . import envoy, moebridge_rows, nginx
+from . import envoy, haproxy, moebridge_rows, nginx, python_peers, relay
 
 __all__ = ["PEERS", "SETTINGS"]
 
-_FILES = (nginx, envoy, moebridge_rows)
+_FILES = (nginx, haproxy, envoy, relay, python_peers, moebridge_rows)
 
 #: The proxies.
 PEERS = {peer.name: peer for file in _FILES for peer in file.PEERS}

@@ -113,12 +113,24 @@ def _add_bench(subs: argparse._SubParsersAction[_Parser]) -> None:
         help="only this one; may be repeated",
     )
     command.add_argument(
+        "--row",
+        dest="rows",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="only this proxy, beside the one that the others are compared with; may be repeated",
+    )
+    command.add_argument(
         "--rounds", metavar="N", type=_positive, help="of each case; default: as the case says"
     )
     command.add_argument(
-        "--seconds", metavar="N", type=_positive, help="of each measurement; default: 1"
+        "--seconds",
+        metavar="N",
+        type=_positive,
+        help="of each measurement; default: as the case says",
     )
     command.add_argument("--out", metavar="FILE", type=Path, help="write the results as JSON")
+    command.add_argument("--chart", metavar="FILE", type=Path, help="draw the results as SVG")
     command.add_argument(
         "--peers-venv",
         metavar="DIR",

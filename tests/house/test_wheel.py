@@ -71,9 +71,10 @@ def test_wheel_has_types_and_public_headers_and_nothing_of_the_house(wheel: Path
         "moebridge_plugins/py.typed",
         "moebridge/include/moebridge/common.h",
         "moebridge/include/moebridge/filter.h",
+        "moebridge_bench/browser.lua",
     ):
         assert name in names
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
     assert tops == {"moebridge", "moebridge_bench", "moebridge_plugins"}
     sources = [n for n in names if n.endswith((".c", ".pyx", ".cc", ".a"))]
-    assert sources == []
+    assert sources == ["moebridge_bench/relay.c"]  # which the comparison compiles itself
