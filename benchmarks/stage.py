@@ -21,7 +21,7 @@ from moebridge._core_api import ffi, lib
 from moebridge._paths import ObjectPaths
 from moebridge._plan import ChainItem, Plan, chain_of
 from moebridge._server import Server
-from moebridge.config import build_simple
+from moebridge.config.simple import build_simple
 
 __all__ = [
     "BROWSER_REQUEST",

@@ -10,18 +10,20 @@ import platform
 import sys
 from pathlib import Path
 
-from moebridge import config as configuration
 from moebridge import logs
 from moebridge._checker import Checker
 from moebridge._core_api import ffi, lib
 from moebridge._paths import CommandPaths
 from moebridge._plan import Plan
-from moebridge.config import HttpFilter
+from moebridge._sources import plan_config
+from moebridge.config.filter_spec import parse_filter_spec, unique_names
 from moebridge.config.lower_native import NATIVE_FILTERS
+from moebridge.config.model import HttpFilter
+from moebridge.config.simple import build_simple
 from moebridge.errors import ConfigError, Error, Fault
 from moebridge.filter_load import FilterLoader, installed
 from moebridge.network_filter import NetworkFilter
-from moebridge.proxy import Proxy, plan_config
+from moebridge.proxy import Proxy
 
 __all__ = ["bench", "filters", "missing", "run", "validate", "version"]
 
@@ -66,9 +68,9 @@ def _plan(args: argparse.Namespace) -> Plan:
     network: list[HttpFilter] = []
     for item in (_spec(spec) for spec in args.filters):
         (network if _is_network(loader, item) else http).append(item)
-    http, network = configuration.unique_names(http), configuration.unique_names(network)
+    http, network = unique_names(http), unique_names(network)
     try:
-        model = configuration.build_simple(args.listen, args.upstream, http, network)
+        model = build_simple(args.listen, args.upstream, http, network)
     except ConfigError as error:
         raise ConfigError([(f"--{fault.path}", fault.message) for fault in error.faults]) from None
     paths = CommandPaths([item.filter for item in http], [item.filter for item in network])
@@ -86,7 +88,7 @@ def _is_network(loader: FilterLoader, item: HttpFilter) -> bool:
 
 def _spec(spec: str) -> HttpFilter:
     try:
-        return configuration.parse_filter_spec(spec)
+        return parse_filter_spec(spec)
     except ConfigError as error:
         argument = f"--filter {spec.partition('=')[0]}"
         faults = [

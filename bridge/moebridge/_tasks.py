@@ -5,13 +5,13 @@ no further hook of this filter in this direction, keeps the piece of body apart 
 what follows. A task on the worker's loop, in the context of the stream, awaits it; the status it
 ends with goes to the core with `finish`, as if the hook had returned it. So nothing overlaps, and
 `data` stays the filter's until then. When the stream goes the task is cancelled.
+
+asyncio is imported in the tasks, which only its loop runs: a chain without one needs none.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
-import inspect
 import threading
 from collections.abc import Awaitable, Generator
 from types import CoroutineType
@@ -25,6 +25,8 @@ from moebridge.metadata import unpack
 from moebridge.status import Status
 
 if TYPE_CHECKING:
+    import asyncio
+
     from moebridge._dispatch import Gate, Place, Worker
 
 __all__ = [
@@ -48,7 +50,11 @@ Flow = Generator[Awaitable[object], object, int]
 def is_awaitable(value: object) -> TypeGuard[Awaitable[object]]:
     if value is None or type(value) is Status:
         return False
-    return type(value) is CoroutineType or inspect.isawaitable(value)
+    if type(value) is CoroutineType:
+        return True
+    import inspect
+
+    return inspect.isawaitable(value)
 
 
 def suspend(stream: Gate, hook: int, flow: Flow, awaitable: Awaitable[object]) -> int:
@@ -85,19 +91,30 @@ def _context(worker: Worker, stream_id: int) -> contextvars.Context:
     return context
 
 
+async def _steps(flow: Flow, awaitable: Awaitable[object]) -> int:
+    """Awaits what the hook waits for, one after the other; returns its status number."""
+    while True:
+        found = await awaitable
+        try:
+            awaitable = flow.send(found)
+        except StopIteration as stop:
+            code: int = stop.value
+            return code
+
+
 async def _drive(
     stream: Gate, hook: int, name: str, direction: int, flow: Flow, awaitable: Awaitable[object]
 ) -> None:
+    import asyncio
+
     if stream.extra is not None:
         stream.extra.unbegun[direction] = None
     try:
-        timeout_s = stream.place.timeout_s
-        try:
-            async with asyncio.timeout(timeout_s or None):
-                while True:
-                    awaitable = flow.send(await awaitable)
-        except StopIteration as stop:
-            code = stop.value
+        if timeout_s := stream.place.timeout_s:
+            async with asyncio.timeout(timeout_s):
+                code = await _steps(flow, awaitable)
+        else:
+            code = await _steps(flow, awaitable)
     except BaseException as error:
         flow.close()
         if stream._over():
@@ -136,6 +153,7 @@ def outlive(
     context: contextvars.Context | None = None,
 ) -> asyncio.Task[None]:
     """Runs an awaitable that no stream waits for; a drain does."""
+    import asyncio
 
     async def run() -> None:
         try:

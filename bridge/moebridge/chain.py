@@ -1,16 +1,21 @@
-"""What stands in `filters=[...]`: Python filters, C filters, and their options."""
+"""What stands in `filters=[...]`: Python filters, C filters, and their options.
+
+What reads configurations is imported when it is needed, as in proxy.py.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import msgspec
 
 from moebridge.config.faults import ROOT, Faults
-from moebridge.config.filter_options import read_options
-from moebridge.config.filter_spec import native_filter
-from moebridge.config.model import FilterOptions, HttpFilter
 from moebridge.errors import ConfigError
 from moebridge.filter_base import Filter as PythonFilter
+
+if TYPE_CHECKING:
+    from moebridge.config.model import FilterOptions, HttpFilter
 
 __all__ = ["NativeFilter", "options"]
 
@@ -40,6 +45,8 @@ class NativeFilter:
         library: str | None = None,
         network: bool = False,
     ) -> None:
+        from moebridge.config.filter_spec import native_filter
+
         if network and library is None:
             raise ConfigError(f"NativeFilter({name!r}): no network filter is built in")
         self._place = native_filter(name, config, library=library)
@@ -54,14 +61,7 @@ class NativeFilter:
         """Its place in the model's chain."""
         if self._options is None:
             return self._place
-        name = self._options.name
-        return HttpFilter(
-            name=name,
-            module=self._place.module,
-            filter=self._place.filter,
-            config=self._place.config,
-            options=self._options,
-        )
+        return msgspec.structs.replace(self._place, name=self._options.name, options=self._options)
 
 
 def options(
@@ -87,6 +87,8 @@ def options(
     Raises:
         ConfigError: a wrong value, or one that a C filter does not have.
     """
+    from moebridge.config.filter_options import read_options
+
     given = {"on_error": on_error, "hook_timeout_s": hook_timeout_s, "name": name}
     given = {key: value for key, value in given.items() if value is not None}
     faults = Faults()

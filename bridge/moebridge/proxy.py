@@ -1,27 +1,25 @@
-"""Proxy: the whole of moebridge as one object."""
+"""Proxy: the whole of moebridge as one object.
+
+The reader of configurations, the engine and asyncio are imported when a Proxy is made: a file of
+filters imports moebridge too, and needs none of them.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import atexit
-import concurrent.futures
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
-from moebridge import config as configuration
-from moebridge._engine import Engine
-from moebridge._paths import EnvoyPaths, ObjectPaths, Paths
-from moebridge._plan import ChainItem, Plan, chain_of
-from moebridge.config import SimpleOptions
-from moebridge.config.yaml_reader import read_file
-from moebridge.errors import ConfigError, Error
-from moebridge.filter_load import FilterLoader
+from moebridge.errors import Error
+
+if TYPE_CHECKING:
+    from moebridge._plan import ChainItem, Plan
+    from moebridge.config.simple import SimpleOptions
 
 __all__ = ["ConfigSource", "Proxy"]
 
@@ -59,9 +57,11 @@ class Proxy:
         filters: Sequence[ChainItem] = (),
         **options: Unpack[SimpleOptions],
     ) -> None:
+        from moebridge import _sources
+
         self._simple: dict[str, Any] | None = {"listen": listen, "upstream": upstream, **options}
         self._file: ConfigSource | None = None
-        self._begin(self._plan_objects(filters, self._simple))
+        self._begin(_sources.plan_objects(filters, self._simple))
 
     @classmethod
     def from_config(cls, config: ConfigSource) -> Proxy:
@@ -74,7 +74,9 @@ class Proxy:
         Raises:
             ConfigError: with all that is wrong.
         """
-        return cls._of(plan_config(config), config)
+        from moebridge import _sources
+
+        return cls._of(_sources.plan_config(config), config)
 
     @classmethod
     def _of(cls, plan: Plan, source: ConfigSource | None = None) -> Proxy:
@@ -85,6 +87,8 @@ class Proxy:
         return proxy
 
     def _begin(self, plan: Plan) -> None:
+        from moebridge._engine import Engine
+
         self._engine = Engine(plan)
         self._state: Literal["new", "running", "stopped"] = "new"
         self._lock = threading.Lock()
@@ -93,13 +97,6 @@ class Proxy:
         self._owner: int | None = None
         self._started = threading.Event()
         self._error: BaseException | None = None
-
-    def _plan_objects(self, filters: Sequence[ChainItem], simple: dict[str, Any]) -> Plan:
-        chain = chain_of(list(filters))
-        model = configuration.build_simple(
-            filters=chain.http, network_filters=chain.network, **simple
-        )
-        return Plan(model, paths=ObjectPaths(chain.http_at, chain.network_at), objects=chain)
 
     def __repr__(self) -> str:
         return f"<Proxy, {self._state}, {self.addresses}>"
@@ -162,6 +159,8 @@ class Proxy:
 
     async def __aenter__(self) -> Proxy:
         """Starts, without blocking the caller's loop."""
+        import asyncio
+
         try:
             await asyncio.to_thread(self.start)
         except asyncio.CancelledError:
@@ -176,6 +175,8 @@ class Proxy:
         trace: TracebackType | None,
     ) -> None:
         """Stops, without blocking the caller's loop."""
+        import asyncio
+
         await asyncio.to_thread(self.stop)
 
     def _claim(self) -> None:
@@ -280,13 +281,15 @@ class Proxy:
 
         Thread: any but the proxy's own.
         """
+        from concurrent.futures import CancelledError
+
         if threading.get_ident() == self._owner:
             raise Error("reload() would block the proxy's own thread: use asyncio.to_thread")
         with self._reloading:
             plan, simple, source = self._new_plan(config, filters, upstream)
             try:
                 self._engine.submit(plan).result()
-            except concurrent.futures.CancelledError:
+            except CancelledError:
                 raise Error("the proxy stopped") from None
             self._simple, self._file = simple, source
 
@@ -296,15 +299,17 @@ class Proxy:
         filters: Sequence[ChainItem] | None,
         upstream: str | Sequence[str] | None,
     ) -> tuple[Plan, dict[str, Any] | None, ConfigSource | None]:
+        from moebridge import _sources
+
         if filters is None and upstream is None:
             source = self._file if config is None else config
             if source is None:
                 raise Error("reload() needs a configuration, or filters")
-            return plan_config(source), None, source
+            return _sources.plan_config(source), None, source
         if config is not None or self._simple is None or filters is None:
             raise Error("reload() takes a configuration; or filters, where Proxy(...) had them")
         simple = {**self._simple, **({} if upstream is None else {"upstream": upstream})}
-        return self._plan_objects(filters, simple), simple, None
+        return _sources.plan_objects(filters, simple), simple, None
 
     def stats(self) -> dict[str, Any]:
         """All metrics: name -> integer, or {count, sum, buckets} of a histogram.
@@ -324,22 +329,3 @@ class Proxy:
             Error: the proxy does not run.
         """
         self._engine.call(fn)
-
-
-def plan_config(config: ConfigSource) -> Plan:
-    """Reads Envoy's form and makes the objects of its Python filters.
-
-    Raises:
-        ConfigError: with all that is wrong.
-    """
-    if isinstance(config, Mapping):
-        paths: Paths = EnvoyPaths(config)
-        return Plan(configuration.load(config), paths=paths, loader=FilterLoader())
-    name = os.fspath(config)
-    document = read_file(name)
-    try:
-        model = configuration.load(document)
-    except ConfigError as error:
-        raise ConfigError(error.faults, file=name) from None
-    loader = FilterLoader((Path(name).parent, Path.cwd()))
-    return Plan(model, paths=EnvoyPaths(document), file=name, loader=loader)

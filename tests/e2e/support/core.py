@@ -14,7 +14,8 @@ from typing import Any
 
 import msgpack  # type: ignore[import-untyped]
 
-from moebridge.config import encode, load
+from moebridge.config.load import load
+from moebridge.config.model import encode
 
 __all__ = ["Core", "build_core"]
 

@@ -14,11 +14,10 @@ from msgspec.structs import replace
 import moebridge as mb
 from moebridge._dispatch import Place
 from moebridge._server import Server
-from moebridge.config import HttpFilter as Entry
-from moebridge.config import build_simple, encode
 from moebridge.config.cluster_model import UpstreamHttp
-from moebridge.config.model import Http1Options, PathMatch, PerFilter, RouteConfig
-from moebridge.config.simple import SimpleOptions
+from moebridge.config.model import Http1Options, PathMatch, PerFilter, RouteConfig, encode
+from moebridge.config.model import HttpFilter as Entry
+from moebridge.config.simple import SimpleOptions, build_simple
 
 T = TypeVar("T")
 Handler = Callable[["Message"], "Message | Awaitable[Message]"]

@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 import moebridge as mb
 from moebridge._dispatch import Place
 from moebridge._server import Server
-from moebridge.config import HttpFilter as Entry
-from moebridge.config import build_simple, encode
+from moebridge.config.model import HttpFilter as Entry
+from moebridge.config.model import encode
+from moebridge.config.simple import build_simple
 
 from .harness import WAIT_S, turns
 

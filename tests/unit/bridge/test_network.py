@@ -18,8 +18,9 @@ import pytest
 import moebridge as mb
 from moebridge._network import HOOK_NAMES
 from moebridge._server import Server
-from moebridge.config import HttpFilter as Entry
-from moebridge.config import build_simple, encode
+from moebridge.config.model import HttpFilter as Entry
+from moebridge.config.model import encode
+from moebridge.config.simple import build_simple
 
 from .harness import turns
 from .tcp_harness import Reader, TcpBench, Writer

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from moebridge.config import load, yaml_reader
+from moebridge.config import yaml_reader
+from moebridge.config.load import load
 from moebridge.config.model import Config, Hcm, Listener
 from moebridge.errors import ConfigError
 

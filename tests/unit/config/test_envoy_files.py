@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from tests.unit.config.conftest import DATA, Document
 
-from moebridge.config import load, yaml_reader
+from moebridge.config import yaml_reader
 from moebridge.config.access_log_format import OPERATORS
+from moebridge.config.load import load
 
 FILES = sorted((DATA / "envoy").iterdir())
 

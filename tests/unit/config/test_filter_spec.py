@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from moebridge.config import native_filter, parse_filter_spec, python_filter, unique_names
 from moebridge.config.filter_model import HeaderMutation, Mutation
+from moebridge.config.filter_spec import (
+    native_filter,
+    parse_filter_spec,
+    python_filter,
+    unique_names,
+)
 from moebridge.errors import ConfigError
 
 

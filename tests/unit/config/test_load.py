@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from tests.unit.config.conftest import HCM, ROUTE, TYPES, Change, Document
 
-from moebridge.config import decode, encode, load, load_text
+from moebridge.config.load import load, load_text
+from moebridge.config.model import decode, encode
 from moebridge.errors import ConfigError
 
 DYNAMIC = "dynamic_modules.v3.DynamicModuleFilter"

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from moebridge.config import HttpFilter, build_simple, load
-from moebridge.config.model import FilterChain, TcpCluster
+from moebridge.config.load import load
+from moebridge.config.model import FilterChain, HttpFilter, TcpCluster
+from moebridge.config.simple import build_simple
 from moebridge.errors import ConfigError
 
 _NETWORK = "type.googleapis.com/envoy.extensions.filters.network."

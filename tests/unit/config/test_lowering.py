@@ -8,9 +8,9 @@ import msgspec
 import pytest
 from tests.unit.config.conftest import DATA, Document, hcm_of
 
-from moebridge.config import load
 from moebridge.config import model as m
 from moebridge.config.filter_model import BasicAuth, HeaderMutation
+from moebridge.config.load import load
 from moebridge.config.value_model import LiteralSegment, OperatorSegment
 
 

@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.unit.config.conftest import DATA
 
-from moebridge.config import decode, encode, load, yaml_reader
+from moebridge.config import yaml_reader
+from moebridge.config.load import load
+from moebridge.config.model import decode, encode
 from moebridge.errors import ConfigError
 
 FILES = [*sorted((DATA / "envoy").iterdir()), *sorted((DATA / "moebridge").iterdir())]

@@ -7,9 +7,10 @@ from __future__ import annotations
 import pytest
 from tests.unit.config.conftest import hcm_of
 
-from moebridge.config import build_simple, decode, encode, native_filter
 from moebridge.config import model as m
-from moebridge.config.simple import split_address
+from moebridge.config.filter_spec import native_filter
+from moebridge.config.model import decode, encode
+from moebridge.config.simple import build_simple, split_address
 from moebridge.errors import ConfigError
 
 

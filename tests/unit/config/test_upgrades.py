@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from tests.unit.config.conftest import Document, hcm_of
 
-from moebridge.config import build_simple, decode, encode
 from moebridge.config import model as m
+from moebridge.config.model import decode, encode
+from moebridge.config.simple import build_simple
 from moebridge.errors import ConfigError
 
 Config = dict[str, Any]
