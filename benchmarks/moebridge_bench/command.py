@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -98,6 +99,8 @@ def run(args: argparse.Namespace) -> int:
         "cases": {},
         "targets": [],
     }
+    # The proxies go with this process, also where it is told to go.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
         for measure in chosen:
             results["cases"][measure.name] = result = measure.run(_say, options)

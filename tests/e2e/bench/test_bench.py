@@ -6,6 +6,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -127,6 +128,24 @@ def test_short_measurement_names_what_is_missing_and_writes_results(tmp_path: Pa
     assert "relay" in results["settings"]
     assert results["targets"][0]["met"] in (True, False)
     assert ElementTree.parse(svg).getroot().tag.endswith("svg")
+
+
+def test_end_of_the_run_is_the_end_of_its_proxies() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "moebridge", "bench", "--quick", "--row", "moebridge"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("small 1/"):
+                break
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        process.terminate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert len(children) >= 3  # upstream, nginx, moebridge
+    assert [child for child in children if Path("/proc", child).exists()] == []
 
 
 def test_relay_passes_both_ends_and_what_a_slow_reader_leaves() -> None:
