@@ -9,18 +9,18 @@ them. A row's ratio is taken within each round.
 from __future__ import annotations
 
 import random
-import subprocess
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .check import check, url_of
 from .cpu import Pinned, cpu_ns, tree
 from .figures import figure
 from .load import LoadError, run_h2load, run_wrk, warm_up
 from .measure import Options, Result, Say, make_row
 from .nginx import start_upstream
-from .peer import Peer, PeerError, Process, Protocol, Setup, Tools, new_folder
+from .peer import PeerError, Process, Protocol, Setup, Tools, new_folder
 from .peers import PEERS
 from .secure import make_certificate
 
@@ -159,7 +159,7 @@ class _Run:
                 self._leave_out(name, error)
                 continue
             pinned.pin_proxy(process.pid)
-            _check(peer, process.address, upstream, case.protocol)
+            check(peer, process.address, upstream, case.protocol)
             self.processes[name] = process
             self.samples[name] = _Samples()
 
@@ -167,7 +167,7 @@ class _Run:
         """A proxy opens its pool, warms its caches."""
         for name in list(self.processes):
             if self._options.quick:
-                url = _url(self.processes[name].address, self._case.protocol)
+                url = url_of(self.processes[name].address, self._case.protocol)
                 each = _SLOW_WARM_UP if PEERS[name].slow else _WARM_UP
                 h2 = self._case.protocol == "h2"
                 warm_up(url, self._case.connections, each=each, h2=h2)
@@ -206,7 +206,7 @@ class _Run:
         case, process = self._case, self.processes[name]
         pids = tree(process.pid)
         began, cpu_began = time.monotonic(), cpu_ns(pids)
-        url = _url(process.address, case.protocol)
+        url = url_of(process.address, case.protocol)
         try:
             if case.protocol == "h2":
                 requests, load = run_h2load(
@@ -227,34 +227,3 @@ class _Run:
         samples.per_s.append(requests / wall_s)
         samples.busy.append(cpu / 1e9 / wall_s)
         return load
-
-
-def _url(address: str, protocol: Protocol) -> str:
-    return f"{'https' if protocol == 'tls' else 'http'}://{address}/"
-
-
-def _answer(address: str, protocol: Protocol) -> tuple[int, bytes, dict[str, str]]:
-    """What curl gets of /check: status, body, headers."""
-    how = ["--http2-prior-knowledge"] if protocol == "h2" else ["--http1.1", "--insecure"]
-    command = ["curl", "-sS", "-i", "--max-time", "10", *how, f"{_url(address, protocol)}check"]
-    head, _, body = subprocess.run(command, capture_output=True, check=True).stdout.partition(
-        b"\r\n\r\n"
-    )
-    first, *lines = head.decode("latin-1").split("\r\n")
-    headers = dict(line.lower().split(": ", 1) for line in lines)
-    return int(first.split()[1]), body, headers
-
-
-def _check(peer: Peer, address: str, upstream: str, protocol: Protocol) -> None:
-    """All rows give the upstream's answer, and those with a header filter did what it says."""
-    expected = _answer(upstream, "h1")
-    found = _answer(address, protocol)
-    if found[:2] != expected[:2]:
-        raise PeerError(
-            f"{peer.name}: answers {found[0]}, {len(found[1])} bytes; not the upstream's"
-        )
-    if peer.answers:
-        return
-    set_ = (found[2].get("x-saw"), found[2].get("x-bench-response"))
-    if set_ != (("set", "set") if peer.sets_headers else (None, None)):
-        raise PeerError(f"{peer.name}: its headers are {set_}")

@@ -18,7 +18,13 @@ class SetHeaders(mb.HttpFilter):
 
 
 class LookAtBody(mb.HttpFilter):
-    """Looks at each piece of the response body: its length, and its bytes without a copy."""
+    """Looks at each piece of both bodies: its length, and its bytes without a copy."""
+
+    def on_request_body(self, stream: mb.Stream, data: mb.Buffer) -> None:
+        if len(data):
+            view = memoryview(data)
+            view[0]
+            view.release()
 
     def on_response_body(self, stream: mb.Stream, data: mb.Buffer) -> None:
         if len(data):
@@ -28,7 +34,10 @@ class LookAtBody(mb.HttpFilter):
 
 
 class CountBody(mb.HttpFilter):
-    """Counts a pattern in each piece of the response body."""
+    """Counts a pattern in each piece of both bodies."""
+
+    def on_request_body(self, stream: mb.Stream, data: mb.Buffer) -> None:
+        data.count(b"needle")
 
     def on_response_body(self, stream: mb.Stream, data: mb.Buffer) -> None:
         data.count(b"needle")

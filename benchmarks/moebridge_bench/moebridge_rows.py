@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 from .envoy import bootstrap, python_filter
 from .peer import HEADERS, Peer, PeerError, Process, Setup, Tools, free_port, new_folder
@@ -38,6 +39,13 @@ _NATIVE = f"native:header_mutation={json.dumps(_C_FILTER)}"
 _SET_HEADERS = f"{_FILTERS}:SetHeaders"
 
 
+def _drain(stderr: IO[str]) -> None:
+    """Reads what nobody wants, so that the pipe is never full."""
+    with stderr:
+        for _ in stderr:
+            pass
+
+
 def start_moebridge(arguments: Sequence[str]) -> Process:
     """Starts `moebridge run` with these arguments."""
     command = [sys.executable, "-m", "moebridge", "run", *arguments]
@@ -47,7 +55,7 @@ def start_moebridge(arguments: Sequence[str]) -> Process:
     for line in stderr:
         lines.append(line)
         if found := _LISTENING.search(line):
-            threading.Thread(target=lambda: [None for _ in stderr], daemon=True).start()
+            threading.Thread(target=_drain, args=(stderr,), daemon=True).start()
             return process.wait_for(found[1])
     process.stop()
     raise PeerError(f"moebridge does not start: {''.join(lines)}")

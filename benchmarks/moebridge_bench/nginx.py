@@ -12,7 +12,7 @@ __all__ = ["PEERS", "SETTINGS", "start_upstream"]
 
 SETTINGS = {
     "nginx": "1 worker; HTTP/1.1 to the upstream with a keep-alive pool; access log off; "
-    "keepalive_requests without bound; all else as it is by default (proxy_buffering on)",
+    "keepalive_requests and bodies without bound; all else as it is by default (proxy_buffering on)",
     "nginx+lua": "the module of Debian's libnginx-mod-http-lua (LuaJIT): access_by_lua "
     "sets the request's header, header_filter_by_lua the response's",
     "upstream": "nginx, 1 worker, sendfile, no access log",
@@ -46,7 +46,7 @@ def _start(
         "events { worker_connections 16384; }\n"
         "http {\n"
         f"{temp}"
-        "  access_log off; sendfile on; keepalive_timeout 3600s;\n"
+        "  client_max_body_size 0; access_log off; sendfile on; keepalive_timeout 3600s;\n"
         "  keepalive_requests 1000000000;\n"
         f"{http}"
         f"  server {{ listen {address} backlog=4096{listen};\n{server}  }}\n"

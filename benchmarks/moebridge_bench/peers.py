@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from . import envoy, haproxy, moebridge_rows, nginx, python_peers, relay
+from . import envoy, haproxy, hook_rows, moebridge_rows, nginx, python_peers, relay, route_rows
 
 __all__ = ["PEERS", "SETTINGS"]
 
-_FILES = (nginx, haproxy, envoy, relay, python_peers, moebridge_rows)
+_FILES = (nginx, haproxy, envoy, relay, python_peers, moebridge_rows, route_rows, hook_rows)
 
 #: The proxies.
 PEERS = {peer.name: peer for file in _FILES for peer in file.PEERS}

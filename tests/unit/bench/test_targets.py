@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 from benchmarks.moebridge_bench.cases import CASES
+from benchmarks.moebridge_bench.measures import MEASURES
 from benchmarks.moebridge_bench.peers import PEERS
 from benchmarks.moebridge_bench.targets import TARGETS, Target, evaluate, line
 
@@ -53,6 +54,7 @@ def test_absolute_bound_is_in_the_unit_of_the_case() -> None:
         Target(case="small", row="moebridge", at_most=1, of="haproxy"),
         Target(case="small", row="moebridge+python", at_most=1, of="nginx"),
         Target(case="small", row="moebridge+python", at_most=1),
+        Target(case="small", row="moebridge", at_most=1, beyond="moebridge+sync"),
         Target(case="small", row="moebridge", at_most=1, of="moebridge", of_case="connections"),
     ],
 )
@@ -60,6 +62,18 @@ def test_without_one_of_its_rows_a_target_is_neither_met_nor_missed(target: Targ
     (verdict,) = evaluate({"small": SMALL}, [target])
     assert (verdict["measured"], verdict["met"]) == (None, None)
     assert line(verdict).endswith("not measured")
+
+
+def test_difference_is_taken_within_the_rounds() -> None:
+    target = Target(case="small", row="moebridge", at_most=-3, beyond="nginx")
+    (verdict,) = evaluate({"small": SMALL}, [target])
+    assert verdict["measured"] == {"median": -4.0, "low": -8.0, "high": -2.0}
+    assert verdict["met"] is True
+    assert verdict["target"] == "<= -3 us of CPU a request beyond nginx"
+
+
+def test_every_target_is_of_a_measure() -> None:
+    assert {target.case for target in TARGETS} <= {measure.name for measure in MEASURES}
 
 
 def test_targets_of_cases_that_were_not_measured_are_left_out() -> None:
