@@ -12,7 +12,8 @@ __all__ = ["PEERS", "SETTINGS", "start_upstream"]
 
 SETTINGS = {
     "nginx": "1 worker; HTTP/1.1 to the upstream with a keep-alive pool; access log off; "
-    "keepalive_requests and bodies without bound; all else as it is by default (proxy_buffering on)",
+    "keepalive_requests and bodies without bound; all else as it is by default "
+    "(proxy_buffering on)",
     "nginx+lua": "the module of Debian's libnginx-mod-http-lua (LuaJIT): access_by_lua "
     "sets the request's header, header_filter_by_lua the response's",
     "upstream": "nginx, 1 worker, sendfile, no access log",
