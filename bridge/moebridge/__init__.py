@@ -2,6 +2,7 @@
 
 from moebridge._backend import Headers, RawHeaders, Request, Response, Stream
 from moebridge._dispatch import Buffer, Connection
+from moebridge._dispatch import __pyx_capi__ as __pyx_capi__  # what __init__.pxd declares
 from moebridge.chain import NativeFilter, options
 from moebridge.connection_info import ConnectionInfo
 from moebridge.errors import ConfigError, Error, Fault, FilterError, StreamGone, WrongThread

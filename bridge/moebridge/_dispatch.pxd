@@ -365,3 +365,9 @@ cdef class Response(Message):
 cdef class Stream(StreamGate):
     cdef Request req
     cdef Response resp
+
+
+cdef object stream_request(object stream)
+cdef object stream_response(object stream)
+cdef object message_headers(object message)
+cdef object message_trailers(object message)

@@ -17,6 +17,9 @@ from moebridge.status import Status
 
 T = TypeVar("T")
 
+#: C functions by name, for filters compiled with Cython (__init__.pxd).
+__pyx_capi__: dict[str, object]
+
 @final
 class Headers:
     """Headers or trailers of a message: an ordered mapping of names to values, with repeats.

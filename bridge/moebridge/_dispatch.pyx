@@ -5,7 +5,8 @@
 The parts, in reading order: _trampoline.c (the module that the core calls), _dispatch_hooks.pxi
 (what each hook does), _dispatch_gate.pxi, _dispatch_stream.pxi, _dispatch_headers.pxi,
 _dispatch_buffer.pxi (what a filter sees), _dispatch_connection.pxi (network filters: both),
-_dispatch_worker.pxi (one server's side). What is slow anyway is Python and shared
+_dispatch_worker.pxi (one server's side), _dispatch_typed.pxi (for filters that are compiled
+themselves). What is slow anyway is Python and shared
 with the cffi dispatcher: _runtime.py.
 
 Nothing here links the core: its functions come as addresses (`Worker`), its host table is checked
@@ -66,4 +67,5 @@ include "_dispatch_headers.pxi"
 include "_dispatch_stream.pxi"
 include "_dispatch_connection.pxi"
 include "_dispatch_worker.pxi"
+include "_dispatch_typed.pxi"
 include "_dispatch_hooks.pxi"

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Coroutine, Generator
 from types import CoroutineType
 from typing import TYPE_CHECKING, Final, TypeGuard
 
@@ -80,7 +80,7 @@ def suspend(stream: Gate, hook: int, flow: Flow, awaitable: Awaitable[object]) -
 
 def _close(awaitable: object) -> None:
     """Ends a coroutine that nobody will await."""
-    if isinstance(awaitable, CoroutineType):
+    if isinstance(awaitable, Coroutine):  # Cython's too, which are none of types.CoroutineType
         awaitable.close()
 
 

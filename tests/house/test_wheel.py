@@ -60,6 +60,14 @@ def test_wheel_runs_in_a_clean_environment(wheel: Path, tmp_path: Path) -> None:
     run([clean / "bin/pip", "install", "-q", wheel], tmp_path)
     assert run([clean / "bin/python", "-I", "-c", PROBE], tmp_path).split() == PLUGINS
     assert run([clean / "bin/moebridge", "version"], tmp_path).startswith("moebridge ")
+    user = tmp_path / "user"
+    shutil.copytree(ROOT / "examples" / "compiled_filter", user)
+    for extension in user.glob("*.so"):
+        extension.unlink()
+    run([clean / "bin/pip", "install", "-q", "Cython", "setuptools"], tmp_path)
+    run([clean / "bin/python", "setup.py", "-q", "build_ext", "--inplace"], user)
+    code = "import digest_filter as d; print(d.__file__, d.fnv1a(b'hello'), d.Digest().config)"
+    assert ".so 1335831723 Config(" in run([clean / "bin/python", "-c", code], user)
     assert run([clean / "bin/moebridge", "bench", "--list"], tmp_path).startswith("small ")
 
 
@@ -69,6 +77,7 @@ def test_wheel_has_types_and_public_headers_and_nothing_of_the_house(wheel: Path
     for name in (
         "moebridge/py.typed",
         "moebridge_plugins/py.typed",
+        "moebridge/__init__.pxd",
         "moebridge/include/moebridge/common.h",
         "moebridge/include/moebridge/filter.h",
         "moebridge_bench/browser.lua",
@@ -76,5 +85,6 @@ def test_wheel_has_types_and_public_headers_and_nothing_of_the_house(wheel: Path
         assert name in names
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
     assert tops == {"moebridge", "moebridge_bench", "moebridge_plugins"}
+    assert "moebridge/_dispatch.pxd" not in names
     sources = [n for n in names if n.endswith((".c", ".pyx", ".cc", ".a"))]
     assert sources == ["moebridge_bench/relay.c"]  # which the comparison compiles itself
