@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.compiled import compile_filters, load_compiled
+
 _TIMES = 1000
 _COLLECTED = re.compile(r"Collected : (\d+)")
 #: name -> kind of rehearsal, and the chain.
@@ -27,22 +29,26 @@ _CASES = {
     "write a head": ("WRITE", "none"),
     "hook in C": ("HOOK", "c"),
     "hook in Python": ("HOOK", "noop"),
+    "hook in Python, compiled with Cython": ("HOOK", "compiled noop"),
     "exchange, Python filter that sets two headers": ("EXCHANGE", "set"),
+    "exchange, the same filter compiled with Cython": ("EXCHANGE", "compiled set"),
 }
 
 
-def _run(name: str) -> None:
+def _run(name: str, extension: Path | None) -> None:
     """What callgrind watches."""
     from benchmarks import filters, stage
 
     kind, chain = _CASES[name]
+    python: Any = filters if extension is None else load_compiled(extension)
     chains: dict[str, Callable[[], Any]] = {
         "none": list,
         "browser": list,
         "c": lambda: [stage.c_filter("noop")],
-        "noop": lambda: [filters.Noop()],
-        "set": lambda: [filters.SetBoth()],
+        "noop": lambda: [python.Noop()],
+        "set": lambda: [python.SetBoth()],
     }
+    chain = chain.removeprefix("compiled ")
     request = stage.BROWSER_REQUEST if chain == "browser" else stage.SMALL_REQUEST
     with stage.Stage(chains[chain](), request=request) as made:
         made.run(getattr(stage, kind), _TIMES // 5)
@@ -62,6 +68,8 @@ def count(name: str) -> int:
             "--zero-before=rehearse",
         ]
         module = [sys.executable, "-m", "benchmarks.instructions", "--run", name]
+        if _CASES[name][1].startswith("compiled "):
+            module += ["--extension", str(compile_filters(Path(folder)))]
         done = subprocess.run([*command, *module], capture_output=True, text=True, check=False)
     found = _COLLECTED.search(done.stderr)
     if done.returncode or found is None or int(found[1]) == 0:
@@ -74,9 +82,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.instructions", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--run", choices=_CASES, help=argparse.SUPPRESS)
+    parser.add_argument("--extension", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.run:
-        _run(given.run)
+        _run(given.run, given.extension)
         return 0
     counts = {name: count(name) for name in _CASES}
     if given.json:
