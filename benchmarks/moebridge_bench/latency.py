@@ -65,8 +65,8 @@ def _h2load(url: str, *arguments: str) -> str:
 
 
 def _peak_per_s(url: str, requests: int) -> float:
-    """Requests a second when each of 32 connections sends as soon as it has an answer."""
-    found = _FINISHED.search(_h2load(url, "-c32", f"-n{requests}"))
+    """Requests a second when each connection sends as soon as it has an answer."""
+    found = _FINISHED.search(_h2load(url, f"-c{_CONNECTIONS}", f"-n{requests}"))
     if found is None:
         raise LoadError(f"{url}: h2load says no rate")
     return float(found[1])

@@ -20,10 +20,15 @@ from .measure import Options, Result, Say, make_row
 from .nginx import start_upstream
 from .peer import PeerError, Process, free_port, new_folder
 
-__all__ = ["Startup"]
+__all__ = ["Startup", "compiled_in"]
 
 _FIRST_ANSWER_S = 10.0
 _REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+
+def compiled_in(cache: str) -> dict[str, str]:
+    """Returns an environment whose interpreters keep what they compile in that folder."""
+    return {"PYTHONPYCACHEPREFIX": cache, "PYTHONDONTWRITEBYTECODE": ""}
 
 
 def _python_ms(code: str, env: Mapping[str, str]) -> float:
@@ -64,7 +69,7 @@ class Startup:
         """Measures; the import is what it takes beyond an interpreter that imports nothing."""
         rounds = options.rounds or self.rounds
         with new_folder() as cache, start_upstream(64) as upstream:
-            env = {"PYTHONPYCACHEPREFIX": cache, "PYTHONDONTWRITEBYTECODE": ""}
+            env = compiled_in(cache)
             rows: dict[str, tuple[str, Callable[[], float]]] = {
                 "python": ("the interpreter, no import", lambda: _python_ms("pass", env)),
                 "import": ("and import moebridge", lambda: _python_ms("import moebridge", env)),
