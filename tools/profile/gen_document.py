@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Writes document.h: the configuration that the training of the compiler's profile applies.
 
-It is what `moebridge run --listen 127.0.0.1:0 --upstream 127.0.0.1:54321` sends to the core; train.c
-puts its upstream's port in the place of 54321. (The build cannot ask the package itself: it is not
-built yet.)
+It is what `moebridge run --listen 127.0.0.1:0 --upstream 127.0.0.1:54321` sends to the core;
+train.c puts its upstream's port in the place of 54321. (The build cannot ask the package itself: it
+is not built yet.)
 
     python tools/profile/gen_document.py           # writes tools/profile/document.h
     python tools/profile/gen_document.py --check   # exits 1 when it is out of date
