@@ -17,7 +17,9 @@ from moebridge.config.schema import message_spec
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.mark.parametrize("tool", ["gen_envoy_fields.py", "gen_defaults.py", "profile/gen_document.py"])
+@pytest.mark.parametrize(
+    "tool", ["gen_envoy_fields.py", "gen_defaults.py", "profile/gen_document.py"]
+)
 def test_generated_file_is_up_to_date(tool: str) -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "tools" / tool), "--check"],
