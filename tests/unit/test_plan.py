@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from moebridge.proxy import plan_config
+from moebridge._sources import plan_config
 
 TYPES = "type.googleapis.com/envoy.extensions.filters."
 
