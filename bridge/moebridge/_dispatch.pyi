@@ -8,6 +8,7 @@ from typing import Any, Literal, Self, SupportsIndex, TypeVar, final, overload
 from typing_extensions import Buffer as BytesLike
 
 from moebridge._extra import Extra
+from moebridge._loop import WorkerLoop
 from moebridge._reply import HeadersLike
 from moebridge.connection_info import ConnectionInfo
 from moebridge.filter_base import Filter
@@ -366,7 +367,7 @@ class Stream(StreamGate):
 class Worker:
     """The bridge's state of one server."""
 
-    loop: asyncio.AbstractEventLoop | None
+    loop: WorkerLoop | None
     contexts: dict[int, contextvars.Context]
     outstanding: set[asyncio.Task[None]]
 

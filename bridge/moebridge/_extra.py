@@ -16,14 +16,12 @@ __all__ = ["Extra", "acted", "extra_of", "replied"]
 class Extra:
     """What a stream's Gate has once something slow happened to it."""
 
-    __slots__ = ("id", "posted", "replied", "resumed", "tasks", "unbegun")
+    __slots__ = ("id", "posted", "replied", "resumed", "tasks")
 
     def __init__(self) -> None:
         self.id: int | None = None  # of the stream, once a task uses its context
         # By direction: the task of the suspended hook, and what it called meanwhile.
-        self.tasks: list[asyncio.Task[None] | None] = [None, None]
-        # What a task that has not begun yet shall await.
-        self.unbegun: list[object] = [None, None]
+        self.tasks: list[asyncio.Task[int] | None] = [None, None]
         self.resumed = [False, False]
         self.replied = [False, False]
         self.posted: dict[int, Callable[[], object]] = {}

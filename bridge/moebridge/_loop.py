@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import math
 import selectors
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, TypeVarTuple, Unpack
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack
 
 if TYPE_CHECKING:
     from _typeshed import FileDescriptorLike
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CoreSelector", "WorkerLoop"]
 
+T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 RUN_READY = 2  # MB_RUN_*
@@ -156,7 +158,24 @@ class WorkerLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, worker: Worker, selector: CoreSelector) -> None:
         self._worker = worker
+        self._first_step: list[Callable[[], object]] | None = None
         super().__init__(selector)
+
+    def prepare_task(
+        self, coroutine: Coroutine[Any, Any, T], context: Context, name: str
+    ) -> tuple[asyncio.Task[T], Callable[[], object]]:
+        """Makes a task whose first step the caller runs at once: an eager one, as of Python 3.12.
+
+        Returns:
+            the task, and its first step, to be run in `context`.
+        """
+        steps: list[Callable[[], object]] = []
+        self._first_step = steps
+        try:
+            task = asyncio.Task(coroutine, loop=self, name=name, context=context)
+        finally:
+            self._first_step = None
+        return task, steps[0]
 
     def call_soon(
         self,
@@ -165,6 +184,9 @@ class WorkerLoop(asyncio.SelectorEventLoop):
         context: Context | None = None,
     ) -> asyncio.Handle:
         """As in asyncio; from a hook it also has the core return."""
+        if self._first_step is not None:  # a task asks for its first step
+            self._first_step.append(partial(callback, *args))
+            return None  # type: ignore[return-value]
         self._worker.wake()
         return super().call_soon(callback, *args, context=context)
 

@@ -1,10 +1,12 @@
 """Tasks of filters: suspended hooks, async on_complete, spawned coroutines.
 
-An async hook. The hook returned an awaitable, so the dispatcher answers MB_PENDING: the core calls
-no further hook of this filter in this direction, keeps the piece of body apart for it and holds
-what follows. A task on the worker's loop, in the context of the stream, awaits it; the status it
-ends with goes to the core with `finish`, as if the hook had returned it. So nothing overlaps, and
-`data` stays the filter's until then. When the stream goes the task is cancelled.
+An async hook. The hook returned an awaitable; a task on the worker's loop, in the context of the
+stream, awaits it. Its first step runs at once, within the hook: one that does not wait has answered
+then, and costs no turn of asyncio. For one that waits the dispatcher answers MB_PENDING: the core
+calls no further hook of this filter in this direction, keeps the piece of body apart for it and
+holds what follows; the status that the task ends with goes to the core with `finish`, as if the
+hook had returned it. So nothing overlaps, and `data` stays the filter's until then. When the stream
+goes the task is cancelled.
 
 asyncio is imported in the tasks, which only its loop runs: a chain without one needs none.
 """
@@ -18,7 +20,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Final, TypeGuard
 
 from moebridge import _barrier
-from moebridge._extra import Extra, extra_of
+from moebridge._extra import Extra, acted, extra_of
 from moebridge.errors import FilterError, WrongThread
 from moebridge.info import snapshot
 from moebridge.metadata import unpack
@@ -64,17 +66,18 @@ def suspend(stream: Gate, hook: int, flow: Flow, awaitable: Awaitable[object]) -
         _close(awaitable)
         raise FilterError(f"filter {stream.place.name!r} is async, but no asyncio loop runs here")
     extra = extra_of(stream)
-    name, direction, _ = stream._where(hook)
-    extra.replied[direction] = stream.acted
+    direction = stream._where(hook)[1]
     extra.resumed[direction] = False
     if extra.id is None:
         extra.id = stream._info_number(0)
-    task = worker.loop.create_task(
-        _drive(stream, hook, name, direction, flow, awaitable),
-        context=_context(worker, extra.id or 0),
-    )
+    context = _context(worker, extra.id or 0)
+    driven = _drive(stream, hook, direction, flow, awaitable)
+    task, first_step = worker.loop.prepare_task(driven, context, stream.place.name)
     extra.tasks[direction] = task
-    extra.unbegun[direction] = awaitable
+    context.run(first_step)
+    if task.done():
+        return task.result()
+    extra.replied[direction] = stream.acted
     return PENDING
 
 
@@ -103,14 +106,13 @@ async def _steps(flow: Flow, awaitable: Awaitable[object]) -> int:
 
 
 async def _drive(
-    stream: Gate, hook: int, name: str, direction: int, flow: Flow, awaitable: Awaitable[object]
-) -> None:
-    import asyncio
-
-    if stream.extra is not None:
-        stream.extra.unbegun[direction] = None
+    stream: Gate, hook: int, direction: int, flow: Flow, awaitable: Awaitable[object]
+) -> int:
+    """Returns the status number; of a hook that has waited it goes to the core, too."""
     try:
         if timeout_s := stream.place.timeout_s:
+            import asyncio
+
             async with asyncio.timeout(timeout_s):
                 code = await _steps(flow, awaitable)
         else:
@@ -118,18 +120,22 @@ async def _drive(
     except BaseException as error:
         flow.close()
         if stream._over():
-            if isinstance(error, asyncio.CancelledError):
+            from asyncio import CancelledError
+
+            if isinstance(error, CancelledError):
                 raise
-            _barrier.report(stream.place.name, name, error)
-            return
+            _barrier.report(stream.place.name, stream._where(hook)[0], error)
+            return 0
         code = _barrier.failed(stream, hook, error)
-    if stream._over() or stream.extra is None:
-        return
     extra = stream.extra
+    if stream._over() or extra is None:
+        return 0
     extra.tasks[direction] = None
-    if extra.resumed[direction] and not extra.replied[direction]:
+    if extra.resumed[direction] and not acted(stream, direction):
         code = 0
-    stream._finish(direction, code)
+    if stream.hook < 0:
+        stream._finish(direction, code)
+    return code
 
 
 def completed(stream: Gate, value: object) -> None:
@@ -182,8 +188,6 @@ def gone(stream: Gate, extra: Extra) -> None:
     for task in extra.tasks:
         if task is not None and not task.done() and not task.get_loop().is_closed():
             task.cancel("the stream has ended")
-    for awaitable in extra.unbegun:
-        _close(awaitable)  # its task ends before its first step
 
 
 def check_thread(worker: Worker, what: str) -> None:

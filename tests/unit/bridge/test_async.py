@@ -458,3 +458,55 @@ def test_spawn_contains_exceptions(
     bench.run(turns(3))
     assert "spawn raised SystemExit" in caplog.text
     assert bench.stats()["py.f0.errors"] == 1
+
+
+class Notes(mb.HttpFilter):
+    """Its hook notes its name in `order`."""
+
+    def __init__(self, name: str, order: list[str]) -> None:
+        super().__init__()
+        self.label = name
+        self.order = order
+
+
+class NotesAsync(Notes):
+    async def on_request_headers(self, stream: mb.Stream) -> mb.Status | None:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().call_soon(self.order.append, f"later than {self.label}")
+        self.order.append(f"{self.label} in {task.get_name()}")
+        return None
+
+
+class NotesSync(Notes):
+    def on_request_headers(self, stream: mb.Stream) -> None:
+        self.order.append(self.label)
+
+
+def test_hook_that_does_not_wait_answers_within_its_call(make_bench: BenchMaker) -> None:
+    order: list[str] = []
+    bench = make_bench(NotesAsync("a", order), NotesSync("b", order), NotesAsync("c", order))
+    assert bench.ask().status == 200
+    assert order == ["a in f0", "b", "c in f2", "later than a", "later than c"]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_what_is_asked_for_before_the_first_await_holds(
+    make_bench: BenchMaker, waits: bool
+) -> None:
+    class Replies(mb.HttpFilter):
+        async def on_request_headers(self, stream: mb.Stream) -> mb.Status | None:
+            status = stream.respond(418, body=b"short")
+            if waits:
+                await asyncio.get_running_loop().create_future()
+            return status
+
+    class Resumes(mb.HttpFilter):
+        async def on_request_headers(self, stream: mb.Stream) -> mb.Status | None:
+            stream.resume()
+            if waits:
+                await asyncio.sleep(0)
+            return mb.Status.STOP_ALL_AND_BUFFER  # taken back by resume()
+
+    assert make_bench(Replies()).ask().status == 418
+    assert make_bench(Resumes()).ask().status == 200
