@@ -264,7 +264,7 @@ def test_an_exception_resets_the_connection_and_is_counted(
     bench = make_tcp(made())
     with (
         caplog.at_level(logging.ERROR),
-        pytest.raises(OSError, match="(?i)reset|lost|not connected"),
+        pytest.raises(OSError, match=r"(?i)reset|lost|not connected"),
     ):
         bench.talk(b"x")
     assert f"filter f0: {hook} raised KeyError" in caplog.text
