@@ -22,7 +22,7 @@ from benchmarks.compiled import compile_filters, load_compiled
 _TIMES = 1000
 _COLLECTED = re.compile(r"Collected : (\d+)")
 #: name -> kind of rehearsal, and the chain.
-_CASES = {
+CASES = {
     "exchange": ("EXCHANGE", "none"),
     "exchange, browser's request": ("EXCHANGE", "browser"),
     "read a head": ("READ", "none"),
@@ -39,7 +39,7 @@ def _run(name: str, extension: Path | None) -> None:
     """What callgrind watches."""
     from benchmarks import filters, stage
 
-    kind, chain = _CASES[name]
+    kind, chain = CASES[name]
     python: Any = filters if extension is None else load_compiled(extension)
     chains: dict[str, Callable[[], Any]] = {
         "none": list,
@@ -68,7 +68,7 @@ def count(name: str) -> int:
             "--zero-before=rehearse",
         ]
         module = [sys.executable, "-m", "benchmarks.instructions", "--run", name]
-        if _CASES[name][1].startswith("compiled "):
+        if CASES[name][1].startswith("compiled "):
             module += ["--extension", str(compile_filters(Path(folder)))]
         done = subprocess.run([*command, *module], capture_output=True, text=True, check=False)
     found = _COLLECTED.search(done.stderr)
@@ -81,13 +81,13 @@ def main() -> int:
     """Counts all cases and prints them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.instructions", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--run", choices=_CASES, help=argparse.SUPPRESS)
+    parser.add_argument("--run", choices=CASES, help=argparse.SUPPRESS)
     parser.add_argument("--extension", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.run:
         _run(given.run, given.extension)
         return 0
-    counts = {name: count(name) for name in _CASES}
+    counts = {name: count(name) for name in CASES}
     if given.json:
         print(json.dumps(counts, indent=1))
     else:

@@ -1,7 +1,7 @@
 """Configurations with as many routes as a large gateway has, for moebridge and Envoy alike.
 
-A thousand hosts, each a virtual host with ten routes or nine, to a thousand clusters that are all
-the same upstream. In each virtual host the order decides: where there is a route by header it
+A thousand hosts, each a virtual host with ten routes or nine, to as many clusters that are all the
+same upstream. In each virtual host the order decides: where there is a route by header it
 stands first and matches a part of what the last route by path matches.
 """
 
@@ -26,12 +26,12 @@ def _by_path(host: int, path: int, clusters: int) -> dict[str, Any]:
     return {"match": match, "route": {"cluster": f"c{(host * 7 + path) % clusters}"}}
 
 
-def _virtual_host(host: int, hosts: int) -> dict[str, Any]:
-    routes = [_by_path(host, path, hosts) for path in range(_PATHS)]
+def _virtual_host(host: int, clusters: int) -> dict[str, Any]:
+    routes = [_by_path(host, path, clusters) for path in range(_PATHS)]
     if host % _NO_HEADER:
         tenant = {"name": "x-tenant", "string_match": {"exact": f"t{host}"}}
         match = {"prefix": f"/area{_PATHS - 1}/", "headers": [tenant]}
-        routes.insert(0, {"match": match, "route": {"cluster": f"c{host}"}})
+        routes.insert(0, {"match": match, "route": {"cluster": f"c{host % clusters}"}})
     return {"name": f"h{host}", "domains": [f"h{host}.example"], "routes": routes}
 
 
@@ -51,16 +51,19 @@ def _with_routes(
     return document
 
 
-def many_routes(port: int, upstream: str, *, hosts: int = HOSTS) -> dict[str, Any]:
+def many_routes(
+    port: int, upstream: str, *, hosts: int = HOSTS, clusters: int = HOSTS
+) -> dict[str, Any]:
     """Returns a bootstrap with 9 routes by path a host, and one by header in 9 of 10 hosts.
 
     Args:
         port: of the listener.
         upstream: `HOST:PORT` of all clusters.
-        hosts: virtual hosts, and clusters.
+        hosts: virtual hosts.
+        clusters: each has connections of its own to the upstream.
     """
-    virtual_hosts = [_virtual_host(host, hosts) for host in range(hosts)]
-    return _with_routes(port, upstream, virtual_hosts, hosts)
+    virtual_hosts = [_virtual_host(host, clusters) for host in range(hosts)]
+    return _with_routes(port, upstream, virtual_hosts, clusters)
 
 
 def regex_routes(port: int, upstream: str, *, routes: int = 100) -> dict[str, Any]:

@@ -14,7 +14,13 @@ MORE_CASES = (
     CpuCase(
         name="routes",
         title="hosts and paths by chance, one route against many, 32 connections",
-        rows=(BASE, "moebridge+route", "moebridge+routes", "moebridge+regex"),
+        rows=(
+            BASE,
+            "moebridge+route",
+            "moebridge+routes",
+            "moebridge+routes-1",
+            "moebridge+regex",
+        ),
         script=_ROUTES,
         rounds=9,
     ),

@@ -24,6 +24,11 @@ def _one_route(port: int, upstream: str) -> dict[str, Any]:
     return bootstrap(port, upstream, certificate=None)
 
 
+def _one_cluster(port: int, upstream: str) -> dict[str, Any]:
+    """The matching alone: a thousand clusters have a thousand sockets, which no cache holds."""
+    return many_routes(port, upstream, clusters=1)
+
+
 def _start(setup: Setup, make: Callable[[int, str], dict[str, Any]]) -> Process:
     with new_folder() as folder:  # the file is read when the process accepts
         file = Path(folder, "envoy.json")
@@ -38,7 +43,8 @@ def _here(_tools: Tools) -> None:
 #: By the names of their rows: a title, and what makes the file for a port and an upstream.
 CONFIGURATIONS: dict[str, tuple[str, Callable[[int, str], dict[str, Any]]]] = {
     "moebridge+route": ("moebridge, one route", _one_route),
-    "moebridge+routes": ("moebridge, 9,900 routes of 1,000 hosts", many_routes),
+    "moebridge+routes": ("moebridge, 9,900 routes of 1,000 hosts to 1,000 clusters", many_routes),
+    "moebridge+routes-1": ("moebridge, the same routes to one cluster", _one_cluster),
     "moebridge+regex": ("moebridge, 100 regular expressions, the last matches", regex_routes),
 }
 

@@ -88,6 +88,7 @@ TARGETS = (
     ),
     Target(case="idle", row="moebridge+python", at_most=1.5),
     Target(case="routes", row="moebridge+routes", at_most=1.0, beyond="moebridge+route"),
+    Target(case="routes", row="moebridge+routes-1", at_most=1.0, beyond="moebridge+route"),
     Target(case="async", row="moebridge+async", at_most=7.0, beyond="moebridge+sync"),
     Target(case="route-apply", row="moebridge+routes", at_most=1000),
     Target(case="startup", row="import", at_most=80),

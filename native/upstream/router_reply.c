@@ -196,10 +196,12 @@ void mb__router_reply_failure(mb_router_state *state, mb_upstream_failure why, m
     bool started = state->response_started;
     bool mark = why == MB_UPSTREAM_OVERFLOW && !state->config->suppress_envoy_headers;
     mb_slice details = failure_details(stream, started, row->reason, transport);
+    /* As Envoy: of a tunnel's TCP connection the client hears no more than that it failed. */
+    mb_slice told = mb__router_terminates(state) ? (mb_slice){"", 0} : transport;
     const mb_local_reply reply = {.status = row->status,
                                   .headers = &overloaded,
                                   .header_count = mark ? 1 : 0,
-                                  .body = failure_text(stream, row->text, transport),
+                                  .body = failure_text(stream, row->text, told),
                                   .details = details};
 
     note_failure(state, why, details, transport);

@@ -116,7 +116,7 @@ def test_rows_that_are_up_answer_as_the_upstream() -> None:
 def test_request_takes_the_first_route_that_matches() -> None:
     with ExitStack() as stack:
         upstream = stack.enter_context(start_upstream(64)).address
-        proxy = mb.Proxy.from_config(many_routes(0, upstream, hosts=20))
+        proxy = mb.Proxy.from_config(many_routes(0, upstream, hosts=20, clusters=20))
         proxy.start()
         stack.callback(proxy.stop)
         host, _, port = proxy.addresses["main"].rpartition(":")

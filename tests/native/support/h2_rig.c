@@ -189,7 +189,8 @@ static void on_trailers(void *owner, mb_codec_stream *stream) {
 }
 
 static void on_reset(void *owner, mb_codec_stream *stream, mb_reset_reason reason) {
-    static const char *const names[] = {"local", "remote", "protocol", "refused"};
+    static const char *const names[] = {"local",   "remote", "protocol",
+                                        "refused", "unable", "unwanted"};
     h2_flow *flow = (h2_flow *)stream;
 
     (void)owner;
@@ -350,7 +351,8 @@ mb_slice h2_rig_frames(h2_rig *rig) {
     return (mb_slice){rig->text, length};
 }
 
-h2_flow *h2_rig_request(h2_rig *rig, const char *method, const char *path, bool end, int *rc) {
+static h2_flow *request_of(h2_rig *rig, const char *method, const char *path, bool upgrade,
+                           bool end, int *rc) {
     h2_flow *flow = fresh_flow(rig);
 
     *rc = flow == NULL ? MB_ENOMEM : rig->codec->vtable->begin(rig->codec, &flow->stream);
@@ -363,6 +365,10 @@ h2_flow *h2_rig_request(h2_rig *rig, const char *method, const char *path, bool 
         flow->message.pseudo[MB_PSEUDO_PATH] = (mb_slice){path, strlen(path)};
         flow->message.pseudo[MB_PSEUDO_SCHEME] = MB_SLICE_LIT("http");
         flow->message.pseudo[MB_PSEUDO_AUTHORITY] = MB_SLICE_LIT("up");
+        flow->stream.tunnel = upgrade;
+        if (upgrade) {
+            mb_headers_set_token(&flow->message, MB_TOKEN_UPGRADE, MB_SLICE_LIT("websocket"));
+        }
         *rc = rig->codec->vtable->send_headers(rig->codec, &flow->stream, &flow->message, end,
                                                &rig->out);
         if (*rc != MB_OK) {
@@ -374,6 +380,14 @@ h2_flow *h2_rig_request(h2_rig *rig, const char *method, const char *path, bool 
         return NULL;
     }
     return flow;
+}
+
+h2_flow *h2_rig_request(h2_rig *rig, const char *method, const char *path, bool end, int *rc) {
+    return request_of(rig, method, path, false, end, rc);
+}
+
+h2_flow *h2_rig_upgrade(h2_rig *rig, int *rc) {
+    return request_of(rig, "GET", "/chat", true, false, rc);
 }
 
 int h2_rig_respond(h2_flow *flow, uint32_t status, bool end) {

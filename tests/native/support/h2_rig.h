@@ -76,6 +76,8 @@ mb_slice h2_rig_text(h2_rig *rig);
 mb_slice h2_rig_frames(h2_rig *rig);
 /* Client: begins a stream and sends a head. NULL: `begin` or `send_headers` refused, `*rc` why. */
 h2_flow *h2_rig_request(h2_rig *rig, const char *method, const char *path, bool end, int *rc);
+/* The same of a request that asks for a WebSocket. */
+h2_flow *h2_rig_upgrade(h2_rig *rig, int *rc);
 /* Server: sends the head of a response. */
 int h2_rig_respond(h2_flow *flow, uint32_t status, bool end);
 int h2_flow_send(h2_flow *flow, mb_slice bytes, bool end);

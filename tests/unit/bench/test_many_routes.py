@@ -32,5 +32,5 @@ def test_there_are_100_regular_expressions() -> None:
 
 @pytest.mark.parametrize("make", [many_routes, regex_routes])
 def test_configuration_is_one_that_is_accepted(make: Any) -> None:
-    small = {"hosts": 20} if make is many_routes else {}
+    small = {"hosts": 20, "clusters": 20} if make is many_routes else {}
     load(make(0, "127.0.0.1:9", **small))
