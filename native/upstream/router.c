@@ -165,7 +165,8 @@ static int finalize(mb_router_state *state) {
     return mb_route_finalize_request(state->route, state->weighted, envoy_headers, stream);
 }
 
-bool mb__router_terminates(const mb_router_state *state) {
+/* CONNECT ends here: what is in the tunnel goes to the cluster as TCP (Envoy's connect_config). */
+static bool terminates(const mb_router_state *state) {
     const mb_codec_stream *codec = &state->stream->codec;
     const mb_route *route = state->route;
     const mb_upgrade *found;
@@ -185,7 +186,7 @@ static mb_pool *pool_of(const mb_router_state *state, mb_upstream_host *host) {
     char header[MB_HOST_PROXY_BYTES];
     const mb_source *source = mb_origin_source(info->origin);
 
-    if (mb__router_terminates(state)) {
+    if (terminates(state)) {
         protocol = MB_UPSTREAM_RAW;
     } else if (protocol != MB_UPSTREAM_DOWNSTREAM && cluster->settings.proxy_version == 0 &&
                source == NULL) {

@@ -159,20 +159,17 @@ static mb_slice failure_details(mb_stream *stream, bool started, const char *rea
     return (mb_slice){text, (size_t)length};
 }
 
-/* The transport's words are our library's or the system's, never a peer's or a key's. */
-static mb_slice failure_text(mb_stream *stream, const char *reason, mb_slice transport) {
+/* What the transport said is for logs and details: clients hear no more than Envoy's do. */
+static mb_slice failure_text(mb_stream *stream, const char *reason) {
     static const char head[] =
         "upstream connect error or disconnect/reset before headers. reset reason: ";
-    static const char why[] = ", transport failure reason: ";
-    size_t room = sizeof head + strlen(reason) + sizeof why + transport.len;
+    size_t room = sizeof head + strlen(reason);
     char *text = mb_arena_bytes(&stream->arena, room);
 
     if (text == NULL) {
         return (mb_slice){head, sizeof head - 1};
     }
-    return (mb_slice){text, (size_t)snprintf(text, room, "%s%s%s%.*s", head, reason,
-                                             transport.len > 0 ? why : "", (int)transport.len,
-                                             transport.ptr)};
+    return (mb_slice){text, (size_t)snprintf(text, room, "%s%s", head, reason)};
 }
 
 static void note_failure(mb_router_state *state, mb_upstream_failure why, mb_slice details,
@@ -196,12 +193,10 @@ void mb__router_reply_failure(mb_router_state *state, mb_upstream_failure why, m
     bool started = state->response_started;
     bool mark = why == MB_UPSTREAM_OVERFLOW && !state->config->suppress_envoy_headers;
     mb_slice details = failure_details(stream, started, row->reason, transport);
-    /* As Envoy: of a tunnel's TCP connection the client hears no more than that it failed. */
-    mb_slice told = mb__router_terminates(state) ? (mb_slice){"", 0} : transport;
     const mb_local_reply reply = {.status = row->status,
                                   .headers = &overloaded,
                                   .header_count = mark ? 1 : 0,
-                                  .body = failure_text(stream, row->text, told),
+                                  .body = failure_text(stream, row->text),
                                   .details = details};
 
     note_failure(state, why, details, transport);

@@ -63,8 +63,6 @@ void mb__router_on_pressure(mb_upstream_request *request, bool above);
 void mb__router_send_body(mb_router_state *state, mb_buffer *data, bool end_stream);
 void mb__router_send_trailers(mb_router_state *state);
 void mb__router_update_pause(mb_router_state *state);
-/* CONNECT ends here: what is in the tunnel goes to the cluster as TCP (Envoy's connect_config). */
-bool mb__router_terminates(const mb_router_state *state);
 /* True when the attempt that just failed may be made again: see there. */
 bool mb__router_may_retry(const mb_router_state *state, mb_upstream_failure why);
 void mb__router_retry(mb_router_state *state, mb_upstream_failure why);

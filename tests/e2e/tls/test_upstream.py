@@ -41,11 +41,10 @@ http {{
 """
 
 NginxMaker = Callable[..., str]
-#: The body of an answer when the upstream's certificate was not believed: Envoy's words.
-VERIFY_FAILED = (
+#: The whole body of an answer when the handshake failed: Envoy's words.
+HANDSHAKE_FAILED = (
     "upstream connect error or disconnect/reset before headers. reset reason: remote connection "
-    "failure, transport failure reason: TLS_error:|SSL routines:certificate verify failed:"
-    "verify cert failed: "
+    "failure"
 )
 
 
@@ -189,10 +188,7 @@ def test_upstreams_that_are_not_who_they_should_be(
         address = nginx(certificate)
         context["common_tls_context"] = trust(authority)
         proxy = start(bootstrap(address, to_upstream=context))
-        status, body = get(proxy)
-        assert status == 503
-        assert body.startswith(VERIFY_FAILED)
-        assert body.endswith(":TLS_error_end")
+        assert get(proxy) == (503, HANDSHAKE_FAILED)
         name = counter if counter.startswith("fail") else "fail_verify_error"
         assert count(proxy, f"cluster.backend.ssl.{name}") >= 1
         wait_for(proxy, "cluster.backend.upstream_cx_connect_fail")
