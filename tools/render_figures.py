@@ -69,7 +69,7 @@ def _case(case: Any) -> list[str]:
         line = f"| {row['title']} "
         line += f"| {figure['median']:.1f} ({figure['low']:.1f} to {figure['high']:.1f}) |"
         if ratio:
-            line += f" {ratio['median']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f}) |"
+            line += f" {_figure(ratio)} |"
         lines.append(line)
     for name, why in case["missing"].items():
         lines.append(f"| {name} | not measured: {why} |" + (" |" if case["base"] else ""))
@@ -78,7 +78,7 @@ def _case(case: Any) -> list[str]:
 
 def summary() -> list[str]:
     """The table of the README."""
-    results = load("peers")
+    results = load("bench")
     case = results["cases"]["small"]
     return [
         f"{case['title']}, one worker each: CPU of the proxy for one request, median and 95 %",
@@ -90,24 +90,48 @@ def summary() -> list[str]:
     ]
 
 
-def peers() -> list[str]:
-    """All cases of the comparison."""
-    results = load("peers")
-    lines = [_environment(results), ""]
-    for case in results["cases"].values():
+def _cases(*names: str) -> list[str]:
+    results = load("bench")
+    lines = []
+    for case in (results["cases"][name] for name in names):
         lines += [f"**{case['title']}** (`{case['load']}`, {case['rounds']} rounds)", ""]
         lines += [*_case(case), ""]
     return lines[:-1]
 
 
+def peers() -> list[str]:
+    """The comparison with other proxies over HTTP/1.1."""
+    return [_environment(load("bench")), "", *_cases("small", "browser", "connections", "body")]
+
+
 def protocols() -> list[str]:
-    """HTTP/2 and TLS beside nginx and Envoy."""
-    results = load("protocols")
-    lines = []
-    for case in results["cases"].values():
-        lines += [f"**{case['title']}** (`{case['load']}`, {case['rounds']} rounds)", ""]
-        lines += [*_case(case), ""]
-    return [*lines, _environment(results)]
+    """HTTP/2 and TLS beside other proxies."""
+    return [*_cases("h2", "tls", "handshakes"), "", _environment(load("bench"))]
+
+
+def parts() -> list[str]:
+    """What else is bounded."""
+    return _cases(
+        "latency", "latency-p99", "uploads", "upload-memory", "idle", "routes", "async",
+        "route-apply", "startup",
+    )  # fmt: skip
+
+
+def targets() -> list[str]:
+    """Each target beside what was measured."""
+    results = load("bench")
+    lines = ["| | row | target | measured | |", "| --- | --- | --- | --- | --- |"]
+    for verdict in results["targets"]:
+        found = verdict["measured"]
+        measured = "-" if found is None else _figure(found)
+        met = {True: "met", False: "missed", None: "not measured"}[verdict["met"]]
+        case, row = verdict["case"], verdict["row"]
+        lines.append(f"| {case} | {row} | {verdict['target']} | {measured} | {met} |")
+    return [*lines, "", _environment(results)]
+
+
+def _figure(figure: Any) -> str:
+    return f"{figure['median']:.2f} ({figure['low']:.2f} to {figure['high']:.2f})"
 
 
 def micro() -> list[str]:
@@ -133,7 +157,7 @@ def micro() -> list[str]:
 
 
 def instructions() -> list[str]:
-    """The budgets that `make test-full` holds."""
+    """The budgets of tests/instructions."""
     budgets = json.loads((ROOT / "tests" / "instructions" / "budgets.json").read_text())
     lines = ["| | instructions |", "| --- | --- |"]
     return lines + [f"| {name} | {number:,} |" for name, number in budgets.items()]
@@ -159,6 +183,8 @@ _TABLES = {
     "": summary,
     "peers": peers,
     "protocols": protocols,
+    "parts": parts,
+    "targets": targets,
     "micro": micro,
     "redis": redis,
     "instructions": instructions,

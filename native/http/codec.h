@@ -227,11 +227,13 @@ typedef struct mb_codec_options {
     mb_h2_options h2;
 } mb_codec_options;
 
-/* `options` are copied. NULL: out of memory. HTTP/1.1: */
-mb_codec *mb_h1_server_new(const mb_allocator *allocator, const mb_codec_options *options,
-                           const mb_codec_events *events, void *owner);
-mb_codec *mb_h1_client_new(const mb_allocator *allocator, const mb_codec_options *options,
-                           const mb_codec_events *events, void *owner);
+/* `options` are copied; `arenas` outlive it. NULL: out of memory. HTTP/1.1: */
+mb_codec *mb_h1_server_new(const mb_allocator *allocator, mb_arena_pool *arenas,
+                           const mb_codec_options *options, const mb_codec_events *events,
+                           void *owner);
+mb_codec *mb_h1_client_new(const mb_allocator *allocator, mb_arena_pool *arenas,
+                           const mb_codec_options *options, const mb_codec_events *events,
+                           void *owner);
 /* HTTP/2. What is to be sent first (SETTINGS) waits for `flush`. */
 mb_codec *mb_h2_server_new(const mb_allocator *allocator, const mb_codec_options *options,
                            const mb_codec_events *events, void *owner);

@@ -43,7 +43,7 @@ static int informational(mb_h1 *h1, uint16_t status) {
     if (++h1->informational > h1->options.max_informational) {
         return mb__h1_fail(h1, MB_H1_TOO_MANY_INFORMATIONAL);
     }
-    mb_h1_lines_reset(&h1->lines);
+    mb__h1_lines_over(h1);
     h1->codec.events->on_informational(h1->codec.owner, stream);
     if (h1->stream == stream) {
         mb_headers_init(stream->headers, stream->headers->arena);
@@ -100,7 +100,7 @@ static int begin(mb_codec *codec, mb_codec_stream *stream) {
     mb__h1_begin_stream(h1, stream);
     h1->receiving = MB_H1_RECEIVE_HEAD;
     h1->informational = 0;
-    mb_h1_lines_reset(&h1->lines);
+    mb__h1_lines_over(h1);
     return MB_OK;
 }
 
@@ -183,9 +183,10 @@ static const mb_codec_vtable client_vtable = {
     .free = mb__h1_free,
 };
 
-mb_codec *mb_h1_client_new(const mb_allocator *allocator, const mb_codec_options *options,
-                           const mb_codec_events *events, void *owner) {
-    mb_h1 *h1 = mb__h1_new(allocator, options, &client_vtable, events, owner);
+mb_codec *mb_h1_client_new(const mb_allocator *allocator, mb_arena_pool *arenas,
+                           const mb_codec_options *options, const mb_codec_events *events,
+                           void *owner) {
+    mb_h1 *h1 = mb__h1_new(allocator, arenas, options, &client_vtable, events, owner);
 
     return h1 == NULL ? NULL : &h1->codec;
 }

@@ -19,19 +19,16 @@ static void or_default(uint32_t *value, uint32_t otherwise) {
     }
 }
 
-static size_t h1_bytes(const mb_h1 *h1) {
-    return sizeof *h1 + h1->lines.capacity * sizeof *h1->line_ends;
-}
-
-mb_h1 *mb__h1_new(const mb_allocator *allocator, const mb_codec_options *options,
-                  const mb_codec_vtable *vtable, const mb_codec_events *events, void *owner) {
+mb_h1 *mb__h1_new(const mb_allocator *allocator, mb_arena_pool *arenas,
+                  const mb_codec_options *options, const mb_codec_vtable *vtable,
+                  const mb_codec_events *events, void *owner) {
     /* The start line is a line too. */
     uint32_t fields =
         options->max_header_count != 0 ? options->max_header_count : DEFAULT_FIELD_COUNT;
     mb_h1 *h1;
 
     fields = fields < FIELD_COUNT_MAX ? fields : FIELD_COUNT_MAX;
-    h1 = mb_zalloc(allocator, sizeof *h1 + (fields + 1) * sizeof *h1->line_ends);
+    h1 = mb_zalloc(allocator, sizeof *h1);
 
     if (h1 == NULL) {
         return NULL;
@@ -44,7 +41,8 @@ mb_h1 *mb__h1_new(const mb_allocator *allocator, const mb_codec_options *options
     or_default(&h1->options.max_uri_bytes, DEFAULT_URI_BYTES);
     or_default(&h1->options.max_trailer_bytes, DEFAULT_TRAILER_BYTES);
     or_default(&h1->options.max_informational, DEFAULT_INFORMATIONAL);
-    mb_h1_lines_init(&h1->lines, h1->line_ends, fields + 1);
+    mb_arena_init(&h1->line_memory, arenas);
+    mb_h1_lines_init(&h1->lines, NULL, fields + 1);
     h1->persistent = true;
     return h1;
 }
@@ -52,7 +50,16 @@ mb_h1 *mb__h1_new(const mb_allocator *allocator, const mb_codec_options *options
 void mb__h1_free(mb_codec *codec) {
     mb_h1 *h1 = mb__h1(codec);
 
-    mb_free(h1->allocator, h1, h1_bytes(h1));
+    mb_arena_clear(&h1->line_memory);
+    mb_free(h1->allocator, h1, sizeof *h1);
+}
+
+void mb__h1_lines_over(mb_h1 *h1) {
+    mb_h1_lines_reset(&h1->lines);
+    if (h1->lines.ends != NULL) {
+        h1->lines.ends = NULL;
+        mb_arena_clear(&h1->line_memory);
+    }
 }
 
 bool mb__h1_reusable(const mb_codec *codec) {
@@ -73,7 +80,7 @@ static void end_stream(mb_h1 *h1) {
         h1->receiving = MB_H1_RECEIVE_DISCARD;
     } else {
         h1->receiving = h1->is_server ? MB_H1_RECEIVE_HEAD : MB_H1_RECEIVE_IDLE;
-        mb_h1_lines_reset(&h1->lines);
+        mb__h1_lines_over(h1);
     }
 }
 

@@ -68,15 +68,18 @@ typedef struct mb_h1 {
     bool head_request; /* the response of the present stream has no body */
     bool tunnel;       /* the present request asks for one */
     mb_h1_lines lines;
-    uint32_t line_ends[];
+    mb_arena line_memory; /* of lines.ends, for as long as a head or trailers are on their way */
 } mb_h1;
 
 static inline mb_h1 *mb__h1(mb_codec *codec) {
     return (mb_h1 *)codec;
 }
 
-mb_h1 *mb__h1_new(const mb_allocator *allocator, const mb_codec_options *options,
-                  const mb_codec_vtable *vtable, const mb_codec_events *events, void *owner);
+mb_h1 *mb__h1_new(const mb_allocator *allocator, mb_arena_pool *arenas,
+                  const mb_codec_options *options, const mb_codec_vtable *vtable,
+                  const mb_codec_events *events, void *owner);
+/* The section was read, or there is none yet: its lines are forgotten. */
+void mb__h1_lines_over(mb_h1 *h1);
 
 /* The stream becomes the present one. */
 static inline void mb__h1_begin_stream(mb_h1 *h1, mb_codec_stream *stream) {

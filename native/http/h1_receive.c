@@ -35,6 +35,15 @@ int mb__h1_find_lines(mb_h1 *h1, const mb_buffer *in, mb_h1_fault *fault) {
     size_t seen = h1->lines.scanned;
     size_t start = in->length;
 
+    if (h1->lines.ends == NULL) {
+        size_t bytes = h1->lines.capacity * sizeof *h1->lines.ends;
+
+        h1->lines.ends = mb_arena_alloc(&h1->line_memory, bytes);
+        if (h1->lines.ends == NULL) {
+            *fault = MB_H1_NO_MEMORY;
+            return MB_EPROTO;
+        }
+    }
     /* From the end, where the new bytes are: a head that comes in many pieces stays linear. */
     while (start > seen) {
         start -= (--segment)->len;
@@ -95,7 +104,7 @@ void mb__h1_begin_body(mb_h1 *h1, const mb_h1_framing *framing) {
     h1->receive_left = framing->length;
     h1->persistent = h1->persistent && framing->keep_alive;
     mb_h1_chunked_init(&h1->chunked);
-    mb_h1_lines_reset(&h1->lines);
+    mb__h1_lines_over(h1);
 }
 
 /* -- bodies --------------------------------------------------------------------------------- */
@@ -176,7 +185,7 @@ static int receive_chunked(mb_h1 *h1, mb_buffer *in) {
     }
     if (h1->chunked.state == MB_H1_CHUNK_LAST) {
         h1->receiving = MB_H1_RECEIVE_TRAILERS;
-        mb_h1_lines_reset(&h1->lines);
+        mb__h1_lines_over(h1);
         end = take_empty_trailers(in);
     }
     if (moved || end) {

@@ -99,7 +99,7 @@ static int on_head(mb_h1 *h1, mb_buffer *in) {
     }
     if (rc == MB_OK && h1->lines.count == 0) {
         mb_buffer_drain(in, h1->lines.scanned);
-        mb_h1_lines_reset(&h1->lines);
+        mb__h1_lines_over(h1);
         if (++h1->blank_lines <= BLANK_LINES_MAX) {
             return MB_OK;
         }
@@ -219,9 +219,10 @@ static const mb_codec_vtable server_vtable = {
     .free = mb__h1_free,
 };
 
-mb_codec *mb_h1_server_new(const mb_allocator *allocator, const mb_codec_options *options,
-                           const mb_codec_events *events, void *owner) {
-    mb_h1 *h1 = mb__h1_new(allocator, options, &server_vtable, events, owner);
+mb_codec *mb_h1_server_new(const mb_allocator *allocator, mb_arena_pool *arenas,
+                           const mb_codec_options *options, const mb_codec_events *events,
+                           void *owner) {
+    mb_h1 *h1 = mb__h1_new(allocator, arenas, options, &server_vtable, events, owner);
 
     if (h1 == NULL) {
         return NULL;

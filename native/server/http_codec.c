@@ -14,6 +14,7 @@
  */
 #include "server/http_conn.h"
 
+#include "base/alloc.h"
 #include "base/slice.h"
 #include "net/tls.h"
 #include "server/server_internal.h"
@@ -39,7 +40,7 @@ static mb_codec *make_h2(mb_http_conn *hc) {
 }
 
 static void on_dead(mb_h2_keepalive *keepalive) {
-    mb_http_conn *hc = MB_LIST_ENTRY(keepalive, mb_http_conn, keepalive);
+    mb_http_conn *hc = keepalive->conn->owner;
     hc->base.ingress->server->h2_counters.keepalive_timeout++;
     hc->closing = true;
     mb_conn_close(hc->base.conn, MB_CLOSE_NOW, 0);
@@ -48,12 +49,20 @@ static void on_dead(mb_h2_keepalive *keepalive) {
 /* From here on the connection has a codec, or is closing. */
 static void choose(mb_http_conn *hc, mb_codec_type type) {
     const mb_http_metrics *metrics = mb__http_conn_metrics(hc);
-    const mb_allocator *allocator = hc->base.ingress->worker->allocator;
+    mb_worker *worker = hc->base.ingress->worker;
     bool many = type == MB_CODEC_HTTP2;
     mb_loop_disarm(&hc->head_timer);
-    hc->codec = many ? make_h2(hc)
-                     : mb_h1_server_new(allocator, &mb__http_conn_config(hc)->codec,
-                                        &mb__http_codec_events, hc);
+    hc->codec =
+        many ? make_h2(hc)
+             : mb_h1_server_new(worker->allocator, &worker->arenas,
+                                &mb__http_conn_config(hc)->codec, &mb__http_codec_events, hc);
+    if (many && hc->codec != NULL) {
+        hc->keepalive = mb_zalloc(worker->allocator, sizeof(*hc->keepalive));
+        if (hc->keepalive == NULL) {
+            hc->codec->vtable->free(hc->codec);
+            hc->codec = NULL;
+        }
+    }
     if (hc->codec == NULL) {
         hc->closing = true;
         mb_conn_close(hc->base.conn, MB_CLOSE_FLUSH, 0);
@@ -64,7 +73,7 @@ static void choose(mb_http_conn *hc, mb_codec_type type) {
                       many ? &mb__http_many_streams_events : &mb__http_one_stream_events, hc);
     mb__http_conn_flush(hc);
     if (many) {
-        mb_h2_keepalive_start(&hc->keepalive, &mb__http_conn_config(hc)->h2_keepalive,
+        mb_h2_keepalive_start(hc->keepalive, &mb__http_conn_config(hc)->h2_keepalive,
                               &hc->base.ingress->worker->random, hc->codec, hc->base.conn, on_dead);
     }
     if (hc->draining) {
@@ -163,7 +172,7 @@ void mb__http_say_goodbye(mb_http_conn *hc) {
     if (!codec->vtable->multiplexed) {
         return;
     }
-    hc->acks_awaited = hc->keepalive.asked ? 2 : 1;
+    hc->acks_awaited = hc->keepalive->asked ? 2 : 1;
     (void)codec->vtable->ping(codec, out); /* where it fails the timer is left */
     mb__http_conn_flush(hc);
     mb_loop_arm(hc->base.ingress->worker->loop, &hc->drain_timer,
@@ -205,7 +214,7 @@ static void goodbye_seen(mb_http_conn *hc) {
 
 void mb__http_on_ping_ack(void *owner) {
     mb_http_conn *hc = owner;
-    mb_h2_keepalive_on_ack(&hc->keepalive);
+    mb_h2_keepalive_on_ack(hc->keepalive);
     if (hc->acks_awaited > 0 && --hc->acks_awaited == 0) {
         goodbye_seen(hc);
     }

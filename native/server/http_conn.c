@@ -70,13 +70,16 @@ static void on_close(void *owner, mb_conn *conn, mb_close_reason reason) {
     mb_loop_disarm(&hc->drain_timer);
     mb_loop_cancel(&hc->reset_task);
     mb_loop_cancel(&hc->receive_task);
-    mb_h2_keepalive_stop(&hc->keepalive);
+    if (hc->keepalive != NULL) {
+        mb_h2_keepalive_stop(hc->keepalive);
+    }
     if (hc->codec != NULL) {
         hc->codec->vtable->free(hc->codec);
     }
     mb_conn_free(conn);
     const mb_allocator *allocator = hc->base.ingress->worker->allocator;
     mb_downstream_end(&hc->base);
+    mb_free(allocator, hc->keepalive, sizeof(*hc->keepalive));
     mb_free(allocator, hc, sizeof(*hc));
 }
 

@@ -30,14 +30,14 @@ typedef struct mb_http_conn {
     mb_timer duration_timer; /* max_connection_duration */
     mb_timer flush_timer;    /* answers that are over for us wait for the client's windows */
     mb_timer drain_timer;    /* from MB_GOODBYE_NEAR on, in case the client does not answer */
-    mb_h2_keepalive keepalive;
-    uint8_t goodbye;      /* mb_goodbye */
-    uint8_t acks_awaited; /* until the client has seen MB_GOODBYE_NEAR */
-    bool in_codec;        /* receive is on the stack */
-    bool draining;        /* no further request */
-    bool read_blocked;    /* much input waits in conn->in: reading is off */
-    bool input_waits;     /* whole bytes of later requests are in conn->in */
-    bool read_ended;      /* the client sends no more */
+    mb_h2_keepalive *keepalive; /* NULL with HTTP/1 */
+    uint8_t goodbye;            /* mb_goodbye */
+    uint8_t acks_awaited;       /* until the client has seen MB_GOODBYE_NEAR */
+    bool in_codec;              /* receive is on the stack */
+    bool draining;              /* no further request */
+    bool read_blocked;          /* much input waits in conn->in: reading is off */
+    bool input_waits;           /* whole bytes of later requests are in conn->in */
+    bool read_ended;            /* the client sends no more */
     bool above_high;
     bool closing;
 } mb_http_conn;

@@ -338,9 +338,10 @@ int mb_rehearsal_new(mb_server *server, mb_slice request, mb_slice response, mb_
     for (size_t i = 0; i < sizeof(buffers) / sizeof(*buffers); i++) {
         mb_buffer_init(buffers[i], slabs);
     }
-    self->downstream = mb_h1_server_new(server->allocator, &hcm->codec, &downstream_events, self);
-    self->upstream =
-        mb_h1_client_new(server->allocator, &(mb_codec_options){0}, &upstream_events, self);
+    self->downstream = mb_h1_server_new(server->allocator, &server->worker.arenas, &hcm->codec,
+                                        &downstream_events, self);
+    self->upstream = mb_h1_client_new(server->allocator, &server->worker.arenas,
+                                      &(mb_codec_options){0}, &upstream_events, self);
     mb_slice joined;
     if (self->downstream == NULL || self->upstream == NULL ||
         mb_buffer_append(&self->request_bytes, request) < 0 ||

@@ -228,7 +228,7 @@ static mb_codec *make_codec(mb_client *client, mb_upstream_protocol protocol) {
     case MB_UPSTREAM_RAW:
         return mb_raw_client_new(allocator, events, client);
     default:
-        return mb_h1_client_new(allocator, options, events, client);
+        return mb_h1_client_new(allocator, &cluster->worker->arenas, options, events, client);
     }
 }
 

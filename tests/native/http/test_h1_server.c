@@ -5,6 +5,7 @@
 #include "support/h1_cases.h"
 
 #include "base/alloc.h"
+#include "http/h1_codec.h"
 #include "mbtest.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -367,4 +368,18 @@ MB_TEST(tiny_chunks_are_refused_only_when_framing_dwarfs_data) {
                     "chunks far smaller than their framing") == 0);
     MB_CHECK(strcmp(feed_many(CHUNKED "1;a=", "xxxxxxxx", 40),
                     "malformed or long chunk extension") == 0);
+}
+
+MB_TEST(room_for_lines_is_held_only_while_a_head_is_on_its_way) {
+    h1_record r;
+    const mb_h1 *h1;
+
+    MB_CHECK(h1_record_init(&r, mb_allocator_default(), true, NULL));
+    h1 = (const mb_h1 *)r.codec;
+    MB_CHECK(h1->lines.ends == NULL);
+    (void)h1_record_feed(&r, MB_SLICE_LIT(GET "Hos"), false);
+    MB_CHECK(h1->lines.ends != NULL);
+    (void)h1_record_feed(&r, MB_SLICE_LIT("t: h\r\n\r\n"), false);
+    MB_CHECK(h1->lines.ends == NULL);
+    h1_record_fini(&r);
 }

@@ -215,13 +215,13 @@ bool h1_record_init(h1_record *r, const mb_allocator *allocator, bool is_server,
         return false;
     }
     options = options != NULL ? options : &defaults;
-    r->codec = is_server ? mb_h1_server_new(allocator, options, &events, r)
-                         : mb_h1_client_new(allocator, options, &events, r);
+    mb_arena_pool_init(&r->arenas, allocator, 4);
+    r->codec = is_server ? mb_h1_server_new(allocator, &r->arenas, options, &events, r)
+                         : mb_h1_client_new(allocator, &r->arenas, options, &events, r);
     if (r->codec == NULL) {
         mb_slab_pool_free(r->pool);
         return false;
     }
-    mb_arena_pool_init(&r->arenas, allocator, 4);
     mb_arena_init(&r->arena, &r->arenas);
     mb_buffer_init(&r->in, r->pool);
     mb_buffer_init(&r->out, r->pool);
