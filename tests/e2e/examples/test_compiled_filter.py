@@ -68,7 +68,7 @@ class Waits(mb.HttpFilter):
 
 
 class Leaves(mb.HttpFilter):
-    """Its coroutine is never begun: the stream is gone before."""
+    """Its stream is gone when its coroutine comes to its first wait."""
 
     def on_request_headers(self, stream: mb.Stream) -> object:
         stream.reset()
