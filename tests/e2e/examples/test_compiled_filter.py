@@ -213,7 +213,7 @@ def test_async_hook_is_cancelled_when_the_client_goes(load: Load, make_proxy: Pr
     until(lambda: filter_.cancelled == ["/wait"])
 
 
-def test_coroutine_that_never_begins_is_closed(load: Load, make_proxy: ProxyMaker) -> None:
+def test_coroutine_whose_stream_is_gone_is_closed(load: Load, make_proxy: ProxyMaker) -> None:
     said: list[str] = []
     hook, sys.unraisablehook = sys.unraisablehook, lambda args: said.append(str(args.exc_value))
     try:
