@@ -15,8 +15,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from moebridge.config import HttpFilter, build_simple, encode
 from moebridge.config.filter_spec import parse_filter_spec
+from moebridge.config.hcm_model import HttpFilter
+from moebridge.config.model import encode
+from moebridge.config.simple import build_simple
 
 TARGET = Path(__file__).with_name("document.h")
 PORT = 54321

@@ -74,7 +74,7 @@ class Core:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, "ASAN_OPTIONS": "exitcode=99:quarantine_size_mb=4"},
+                env={**os.environ, "ASAN_OPTIONS": "exitcode=99:quarantine_size_mb=1"},
             )
         #: Name of each listener -> "ip:port".
         self.addresses: dict[str, str] = {}
