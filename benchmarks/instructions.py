@@ -17,9 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.compiled import compile_filters, load_compiled
+from benchmarks.moebridge_bench.compiled import compile_filters, load_compiled
 
 _TIMES = 1000
+_FILTERS = Path(__file__).with_name("filters.py")
 _COLLECTED = re.compile(r"Collected : (\d+)")
 #: name -> kind of rehearsal, and the chain.
 CASES = {
@@ -69,7 +70,7 @@ def count(name: str) -> int:
         ]
         module = [sys.executable, "-m", "benchmarks.instructions", "--run", name]
         if CASES[name][1].startswith("compiled "):
-            module += ["--extension", str(compile_filters(Path(folder)))]
+            module += ["--extension", str(compile_filters(_FILTERS, Path(folder)))]
         done = subprocess.run([*command, *module], capture_output=True, text=True, check=False)
     found = _COLLECTED.search(done.stderr)
     if done.returncode or found is None or int(found[1]) == 0:

@@ -15,16 +15,18 @@ from typing import Any
 
 import pytest
 
-from benchmarks.compiled import compile_filters, load_compiled
 from benchmarks.conftest import StageMaker, Timer
 from benchmarks.filters import Noop
+from benchmarks.moebridge_bench.compiled import compile_filters, load_compiled
 from benchmarks.stage import EXCHANGE, HOOK, c_filter
+
+_FILTERS = Path(__file__).with_name("filters.py")
 
 
 @functools.cache
 def _compiled() -> Any:
     with tempfile.TemporaryDirectory() as folder:
-        return load_compiled(compile_filters(Path(folder))).Noop
+        return load_compiled(compile_filters(_FILTERS, Path(folder))).Noop
 
 
 _MAKE: dict[str, Any] = {

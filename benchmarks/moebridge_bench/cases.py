@@ -30,6 +30,7 @@ CASES = (
             "moebridge+c",
             "moebridge+python",
             "moebridge+python10",
+            "moebridge+cython",
         ),
     ),
     CpuCase(

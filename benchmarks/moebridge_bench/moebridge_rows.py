@@ -6,13 +6,16 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
+from .compiled import compile_filters
 from .envoy import bootstrap, python_filter
-from .peer import HEADERS, Peer, PeerError, Process, Setup, Tools, free_port, new_folder
+from .peer import HEADERS, Peer, PeerError, Process, Setup, Tools, free_port, needs, new_folder
 
 __all__ = ["PEERS", "SETTINGS"]
 
@@ -46,10 +49,18 @@ def _drain(stderr: IO[str]) -> None:
             pass
 
 
-def start_moebridge(arguments: Sequence[str]) -> Process:
-    """Starts `moebridge run` with these arguments."""
+def start_moebridge(
+    arguments: Sequence[str], *, modules: tempfile.TemporaryDirectory[str] | None = None
+) -> Process:
+    """Starts `moebridge run`.
+
+    Args:
+        arguments: of the command.
+        modules: a folder that its filters are imported from, and that goes with the process.
+    """
     command = [sys.executable, "-m", "moebridge", "run", *arguments]
-    process = Process(command, stderr=subprocess.PIPE)
+    env = {"PYTHONPATH": modules.name} if modules is not None else None
+    process = Process(command, stderr=subprocess.PIPE, folder=modules, env=env)
     stderr = process.stderr
     lines: list[str] = []
     for line in stderr:
@@ -77,8 +88,21 @@ def _start(setup: Setup, filters: Sequence[str]) -> Process:
         return start_moebridge(["-c", str(file)])
 
 
+def _start_compiled(setup: Setup) -> Process:
+    modules = new_folder()
+    module = compile_filters(_FILTERS, Path(modules.name)).name.partition(".")[0]
+    listen = ["--listen", "127.0.0.1:0", "--upstream", setup.upstream]
+    return start_moebridge([*listen, "--filter", f"{module}:SetHeaders"], modules=modules)
+
+
 def _here(_tools: Tools) -> None:
     """It is this distribution."""
+
+
+def _no_cython(tools: Tools) -> str | None:
+    if find_spec("Cython") is None:
+        return "Cython not installed"
+    return needs("cc")(tools)
 
 
 def _peer(name: str, what: str, *filters: str, sets_headers: bool = False) -> Peer:
@@ -110,6 +134,13 @@ PEERS = (
         "moebridge+python10",
         "10 such Python filters",
         *[_SET_HEADERS] * 10,
+        sets_headers=True,
+    ),
+    Peer(
+        name="moebridge+cython",
+        title="moebridge, the same file of Python compiled with Cython",
+        start=_start_compiled,
+        missing=_no_cython,
         sets_headers=True,
     ),
     _peer(

@@ -30,13 +30,13 @@ def test_document_has_the_figures_of_the_results(render: ModuleType, document: s
 
 def test_changed_figure_is_noticed(render: ModuleType) -> None:
     text = (ROOT / "docs" / "performance.md").read_text()
-    figure = render.load("peers")["cases"]["small"]["rows"]["moebridge"]["figure"]["median"]
+    figure = render.load("bench")["cases"]["small"]["rows"]["moebridge"]["figure"]["median"]
     shown = f"| {figure:.1f} ("
     assert shown in text
     assert render.rendered(text.replace(shown, "| 0.1 (")) == text
 
 
-@pytest.mark.parametrize("name", ["peers", "protocols", "micro"])
+@pytest.mark.parametrize("name", ["bench", "micro"])
 def test_results_say_what_they_depend_on(name: str) -> None:
     results = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
     made = results["environment"]

@@ -12,32 +12,38 @@ from typing import Any
 
 __all__ = ["compile_filters", "load_compiled"]
 
-_SOURCE = Path(__file__).with_name("filters.py")
-_NAME = "compiled_filters"
 
+def compile_filters(source: Path, folder: Path) -> Path:
+    """Compiles a file of filters; needs Cython and a C compiler.
 
-def compile_filters(folder: Path) -> Path:
-    """Compiles filters.py into a folder; returns the extension module."""
+    Args:
+        source: `NAME.py`.
+        folder: for what is made.
+
+    Returns:
+        the extension module, `compiled_NAME`.
+    """
     from Cython.Build import cythonize
     from setuptools import Distribution
 
-    source = folder / f"{_NAME}.py"
-    source.write_text(_SOURCE.read_text())
-    source.with_suffix(".pxd").write_text("cimport moebridge as mb\n")
+    name = f"compiled_{source.stem}"
+    copy = folder / f"{name}.py"
+    copy.write_text(source.read_text())
+    copy.with_suffix(".pxd").write_text("cimport moebridge as mb\n")
     with contextlib.redirect_stdout(io.StringIO()):
         build: Any = cythonize  # it has no types
-        modules = build([str(source)], language_level=3, quiet=True)
-    modules[0].name = _NAME  # not that of a package which the folder might lie in
+        modules = build([str(copy)], language_level=3, quiet=True)
+    modules[0].name = name  # not that of a package which the folder might lie in
     command = Distribution({"ext_modules": modules}).get_command_obj("build_ext")
     command.build_lib = command.build_temp = str(folder)
     command.ensure_finalized()
     command.run()
-    return folder / f"{_NAME}{sysconfig.get_config_var('EXT_SUFFIX')}"
+    return folder / f"{name}{sysconfig.get_config_var('EXT_SUFFIX')}"
 
 
-def load_compiled(path: Path) -> ModuleType:
+def load_compiled(extension: Path) -> ModuleType:
     """Imports what `compile_filters` made."""
-    spec = importlib.util.spec_from_file_location(_NAME, path)
+    spec = importlib.util.spec_from_file_location(extension.name.partition(".")[0], extension)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
