@@ -1,12 +1,11 @@
 """The barrier: what a hook raised ends its stream (or skips the filter), is counted and logged.
 
 For each filter and hook at most `BURST` lines in `WINDOW_S` seconds; the next line after that says
-how many were left out.
+how many were left out. `logging` is imported with the first of them.
 """
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +22,6 @@ WINDOW_S = 10.0
 #: By phase: what a hook answers that failed or replied.
 STOPPED: Final = (1, 3, 1)
 
-_logger = logging.getLogger("moebridge.filter")
 # (filter, hook) -> [begin of the window, lines in it, left out]
 _windows: dict[tuple[str, str], list[float]] = {}
 
@@ -41,7 +39,9 @@ def report(name: str, hook: str, error: BaseException) -> None:
         if left_out < 0:
             return
         also = f" ({left_out} more were not logged)" if left_out else ""
-        _logger.error(
+        import logging
+
+        logging.getLogger("moebridge.filter").error(
             "filter %s: %s raised %s%s",
             name,
             hook,

@@ -13,8 +13,7 @@ import math
 import selectors
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextvars import Context
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack, cast
 
 if TYPE_CHECKING:
     from _typeshed import FileDescriptorLike
@@ -158,7 +157,8 @@ class WorkerLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, worker: Worker, selector: CoreSelector) -> None:
         self._worker = worker
-        self._first_step: list[Callable[[], object]] | None = None
+        self._takes_step = False
+        self._first_step: Callable[[], object]
         super().__init__(selector)
 
     def prepare_task(
@@ -169,13 +169,12 @@ class WorkerLoop(asyncio.SelectorEventLoop):
         Returns:
             the task, and its first step, to be run in `context`.
         """
-        steps: list[Callable[[], object]] = []
-        self._first_step = steps
+        self._takes_step = True
         try:
             task = asyncio.Task(coroutine, loop=self, name=name, context=context)
         finally:
-            self._first_step = None
-        return task, steps[0]
+            self._takes_step = False
+        return task, self._first_step
 
     def call_soon(
         self,
@@ -184,8 +183,8 @@ class WorkerLoop(asyncio.SelectorEventLoop):
         context: Context | None = None,
     ) -> asyncio.Handle:
         """As in asyncio; from a hook it also has the core return."""
-        if self._first_step is not None:  # a task asks for its first step
-            self._first_step.append(partial(callback, *args))
+        if self._takes_step:  # of the task that is made now; its first step has no arguments
+            self._first_step = cast("Callable[[], object]", callback)
             return None  # type: ignore[return-value]
         self._worker.wake()
         return super().call_soon(callback, *args, context=context)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from moebridge import _barrier
-from moebridge._tasks import Flow, is_awaitable, outlive, suspend
+from moebridge._tasks import is_awaitable, outlive, suspend
 from moebridge.connection_info import snapshot
 from moebridge.errors import FilterError
 from moebridge.metadata import unpack
@@ -62,20 +62,14 @@ def where(hook: int) -> tuple[str, int, int]:
 def step(connection: Connection, hook: int, value: object) -> int:
     """Returns the status number for what a hook returned."""
     try:
-        flow = _flow(connection, hook, value)
-        try:
-            awaitable = next(flow)
-        except StopIteration as stop:
-            code: int = stop.value
-            return code
-        return suspend(connection, hook, flow, awaitable)
+        if not is_awaitable(value):
+            return _answered(connection, hook, False, value)
+        return suspend(connection, hook, _DIRECTIONS[hook], False, (value, _answered))
     except BaseException as error:  # noqa: BLE001  (the barrier)
         return _barrier.failed(connection, hook, error)
 
 
-def _flow(connection: Connection, hook: int, value: object) -> Flow:
-    if is_awaitable(value):
-        value = yield value
+def _answered(connection: Connection, hook: int, _end: bool, value: object) -> int:
     if value is None:
         return 0
     name = f"{HOOK_NAMES[hook]} of filter {connection.place.name!r}"

@@ -4,14 +4,15 @@ Both dispatchers come here with everything that is neither `None` nor a status o
 
 A whole message (`on_request`, `on_response`). The headers are stopped, the pieces of body are
 held; with the last piece the hook is called, and its status goes to the core as that of the hook
-which brought the end. These steps are one generator (`_flow`), run at once or, from its first
-awaitable on, by the task. A tunnel (an upgrade, CONNECT) is no message: its bytes pass.
+which brought the end. A step that waits hands over what it waits for and the next one
+(`_tasks.Step`). A tunnel (an upgrade, CONNECT) is no message: its bytes pass.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgpack  # type: ignore[import-untyped]
@@ -19,7 +20,7 @@ import msgpack  # type: ignore[import-untyped]
 from moebridge import _network, _reply
 from moebridge._barrier import STOPPED, fail, failed
 from moebridge._extra import acted, extra_of, replied
-from moebridge._tasks import PENDING, Flow, completed, gone, is_awaitable, suspend
+from moebridge._tasks import PENDING, Step, completed, gone, is_awaitable, suspend
 from moebridge.errors import FilterError
 from moebridge.status import CODES, HOOK_NAMES, WHOLE_NAMES, Status
 
@@ -128,20 +129,16 @@ def step(stream: StreamGate, hook: int, value: object, end: bool) -> int:
         end: it was the end of the message or of its body.
     """
     try:
-        flow = _flow(stream, hook, value, end)
-        try:
-            awaitable = next(flow)
-        except StopIteration as stop:
-            code: int = stop.value
-            return code
-        return suspend(stream, hook, flow, awaitable)
+        next_: Step = (
+            (value, _answered) if is_awaitable(value) else _answered(stream, hook, end, value)
+        )
+        return next_ if isinstance(next_, int) else suspend(stream, hook, hook // 3, end, next_)
     except BaseException as error:  # noqa: BLE001  (the barrier)
         return failed(stream, hook, error)
 
 
-def _flow(stream: StreamGate, hook: int, value: object, end: bool) -> Flow:
-    if is_awaitable(value):
-        value = yield value
+def _answered(stream: StreamGate, hook: int, end: bool, value: object) -> Step:
+    """The hook has answered: a whole-message hook may be due."""
     direction, phase = divmod(hook, 3)
     code = _code(stream, hook, phase, value)
     called = stream.place.whole[direction]
@@ -157,12 +154,17 @@ def _flow(stream: StreamGate, hook: int, value: object, end: bool) -> Flow:
         return code or 1  # stop here, hold the body
     if phase == 1:
         stream._gather(direction, taken=code == CODES[1][Status.STOP_NO_BUFFER])
-    body = stream._held(direction)
-    before = len(body)
+    before = len(stream._held(direction))
     value = called(stream)
-    if is_awaitable(value):
-        value = yield value
+    then = partial(_whole_answered, before)
+    return (value, then) if is_awaitable(value) else then(stream, hook, end, value)
+
+
+def _whole_answered(before: int, stream: StreamGate, hook: int, _end: bool, value: object) -> int:
+    """The whole-message hook has answered; the body had `before` bytes."""
+    direction = hook // 3
     code = _code(stream, hook, WHOLE, value)
+    body = stream._held(direction)
     if not acted(stream, direction) and len(body) != before:
         owner: Any = stream
         message = owner.response if direction else owner.request

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import contextvars
 import threading
-from collections.abc import Awaitable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine
 from types import CoroutineType
-from typing import TYPE_CHECKING, Final, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from moebridge import _barrier
 from moebridge._extra import Extra, acted, extra_of
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PENDING",
-    "Flow",
+    "Step",
     "check_thread",
     "completed",
     "gone",
@@ -45,8 +45,9 @@ __all__ = [
 PENDING: Final = 255  # MB_PENDING
 COMPLETE: Final = 6  # mb_hook
 
-#: The steps of a hook: yields what it waits for, returns the status number.
-Flow = Generator[Awaitable[object], object, int]
+#: What a hook answers: its status number, or what it waits for and the function that takes on with
+#: what came of that: `then(stream, hook, end, value)`.
+Step = int | tuple[Awaitable[object], Callable[[Any, int, bool, object], "Step"]]
 
 
 def is_awaitable(value: object) -> TypeGuard[Awaitable[object]]:
@@ -59,19 +60,22 @@ def is_awaitable(value: object) -> TypeGuard[Awaitable[object]]:
     return inspect.isawaitable(value)
 
 
-def suspend(stream: Gate, hook: int, flow: Flow, awaitable: Awaitable[object]) -> int:
+def suspend(stream: Gate, hook: int, direction: int, end: bool, step: Step) -> int:
+    """Runs the steps of a hook in a task.
+
+    Returns:
+        The status number, if the hook does not wait in its first step; else PENDING.
+    """
     worker = stream.place.worker
     if worker.loop is None:
-        flow.close()
-        _close(awaitable)
+        _close(step)
         raise FilterError(f"filter {stream.place.name!r} is async, but no asyncio loop runs here")
     extra = extra_of(stream)
-    direction = stream._where(hook)[1]
     extra.resumed[direction] = False
     if extra.id is None:
         extra.id = stream._info_number(0)
     context = _context(worker, extra.id or 0)
-    driven = _drive(stream, hook, direction, flow, awaitable)
+    driven = _drive(stream, hook, direction, end, step)
     task, first_step = worker.loop.prepare_task(driven, context, stream.place.name)
     extra.tasks[direction] = task
     context.run(first_step)
@@ -81,8 +85,9 @@ def suspend(stream: Gate, hook: int, flow: Flow, awaitable: Awaitable[object]) -
     return PENDING
 
 
-def _close(awaitable: object) -> None:
+def _close(step: Step) -> None:
     """Ends a coroutine that nobody will await."""
+    awaitable = None if isinstance(step, int) else step[0]
     if isinstance(awaitable, Coroutine):  # Cython's too, which are none of types.CoroutineType
         awaitable.close()
 
@@ -94,31 +99,28 @@ def _context(worker: Worker, stream_id: int) -> contextvars.Context:
     return context
 
 
-async def _steps(flow: Flow, awaitable: Awaitable[object]) -> int:
+async def _steps(stream: Gate, hook: int, end: bool, step: Step) -> int:
     """Awaits what the hook waits for, one after the other; returns its status number."""
-    while True:
-        found = await awaitable
-        try:
-            awaitable = flow.send(found)
-        except StopIteration as stop:
-            code: int = stop.value
-            return code
+    while not isinstance(step, int):
+        awaitable, then = step
+        step = then(stream, hook, end, await awaitable)
+    return step
 
 
-async def _drive(
-    stream: Gate, hook: int, direction: int, flow: Flow, awaitable: Awaitable[object]
-) -> int:
+async def _bounded(steps: Coroutine[Any, Any, int], timeout_s: float) -> int:
+    import asyncio
+
+    async with asyncio.timeout(timeout_s):
+        return await steps
+
+
+async def _drive(stream: Gate, hook: int, direction: int, end: bool, step: Step) -> int:
     """Returns the status number; of a hook that has waited it goes to the core, too."""
     try:
-        if timeout_s := stream.place.timeout_s:
-            import asyncio
-
-            async with asyncio.timeout(timeout_s):
-                code = await _steps(flow, awaitable)
-        else:
-            code = await _steps(flow, awaitable)
+        steps = _steps(stream, hook, end, step)
+        timeout_s = stream.place.timeout_s
+        code = await (_bounded(steps, timeout_s) if timeout_s else steps)
     except BaseException as error:
-        flow.close()
         if stream._over():
             from asyncio import CancelledError
 

@@ -8,9 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-import msgspec
-
-from moebridge.config.faults import ROOT, Faults
 from moebridge.errors import ConfigError
 from moebridge.filter_base import Filter as PythonFilter
 
@@ -61,6 +58,8 @@ class NativeFilter:
         """Its place in the model's chain."""
         if self._options is None:
             return self._place
+        import msgspec
+
         return msgspec.structs.replace(self._place, name=self._options.name, options=self._options)
 
 
@@ -87,6 +86,7 @@ def options(
     Raises:
         ConfigError: a wrong value, or one that a C filter does not have.
     """
+    from moebridge.config.faults import ROOT, Faults
     from moebridge.config.filter_options import read_options
 
     given = {"on_error": on_error, "hook_timeout_s": hook_timeout_s, "name": name}

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from moebridge import _tasks
 from moebridge.errors import ConfigError, FilterError
-from moebridge.filter_config import Config, convert
 from moebridge.metrics import Counter, Gauge, Histogram, define
 
 if TYPE_CHECKING:
@@ -27,8 +26,8 @@ class Filter:
         name: its name in the chain, once it is part of a proxy.
     """
 
-    #: The typed configuration; a nested class of that name replaces it.
-    Config: ClassVar[Any] = Config
+    #: The typed configuration, a nested class; None: no fields.
+    Config: ClassVar[Any] = None
     #: What `stream.state` or `conn.state` is made of: called without arguments when first touched.
     State: ClassVar[Any] = dict
 
@@ -45,7 +44,9 @@ class Filter:
         Raises:
             ConfigError: with each field that is wrong, missing or unknown.
         """
-        kind = type(self).Config
+        from moebridge.filter_config import Config, convert
+
+        kind = type(self).Config or Config
         if not (isinstance(kind, type) and issubclass(kind, Config)):
             raise ConfigError(
                 f"{type(self).__qualname__}.Config is no subclass of moebridge.Config"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import datetime as dt
 
 __all__ = ["TlsInfo", "TlsPeer"]
 
@@ -40,6 +42,8 @@ class TlsPeer:
         return text.split(",") if text else []
 
     def _time(self, name: str) -> dt.datetime:
+        import datetime as dt
+
         seconds: int | None = self._stream._info_number(TLS_NUMBERS[name])
         return dt.datetime.fromtimestamp(seconds or 0, dt.UTC)
 
