@@ -158,7 +158,7 @@ class WorkerLoop(asyncio.SelectorEventLoop):
     def __init__(self, worker: Worker, selector: CoreSelector) -> None:
         self._worker = worker
         self._takes_step = False
-        self._first_step: Callable[[], object]
+        self._first_step: Callable[[], object] | None = None
         super().__init__(selector)
 
     def prepare_task(
@@ -174,7 +174,9 @@ class WorkerLoop(asyncio.SelectorEventLoop):
             task = asyncio.Task(coroutine, loop=self, name=name, context=context)
         finally:
             self._takes_step = False
-        return task, self._first_step
+        step, self._first_step = self._first_step, None  # it holds the task
+        assert step is not None
+        return task, step
 
     def call_soon(
         self,
