@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket as socket_module
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from examples.websocket_filter import Frames, UpperCase, masked
 from tests.e2e.support.command import Command
 from tests.e2e.support.envoy_config import http_config
 from tests.e2e.upgrade.conftest import allow, echo_messages, run, until, websocket_server
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Opcode
@@ -59,6 +61,13 @@ class Whole(mb.HttpFilter):
 
 
 KINDS: dict[str, Any] = {"none": None, "edits": UpperCase, "edits, async": AsyncUpperCase}
+
+
+def reset(connection: ClientConnection | ServerConnection) -> None:
+    """Ends a connection with RST: a FIN would be one direction's end."""
+    sock = connection.transport.get_extra_info("socket")
+    sock.setsockopt(socket_module.SOL_SOCKET, socket_module.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.transport.abort()
 
 
 def make_proxy(upstream: str, *filters: mb.HttpFilter) -> mb.Proxy:
@@ -294,7 +303,7 @@ def test_client_gone_while_a_hook_waits(response: bool) -> None:
             socket = await connect(f"ws://{proxy.addresses['main']}/")
             await socket.send("one")
             await gate.waits.wait()
-            socket.transport.abort()
+            reset(socket)
             await gate.cancelled.wait()
             await gate.over.wait()
             await gone.wait()
@@ -310,7 +319,7 @@ def test_upstream_gone_while_a_hook_waits(response: bool) -> None:
         if response:
             await connection.send("first")
         await left.wait()
-        connection.transport.abort()
+        reset(connection)
 
     async def main() -> None:
         gate = Gate(response=response)
