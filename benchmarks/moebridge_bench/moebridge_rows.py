@@ -90,7 +90,11 @@ def _start(setup: Setup, filters: Sequence[str]) -> Process:
 
 def _start_compiled(setup: Setup) -> Process:
     modules = new_folder()
-    module = compile_filters(_FILTERS, Path(modules.name)).name.partition(".")[0]
+    try:
+        module = compile_filters(_FILTERS, Path(modules.name)).name.partition(".")[0]
+    except Exception as error:  # those of Cython and of the compiler have no common base
+        modules.cleanup()
+        raise PeerError(f"{_FILTERS.name} is not compiled: {error}") from error
     listen = ["--listen", "127.0.0.1:0", "--upstream", setup.upstream]
     return start_moebridge([*listen, "--filter", f"{module}:SetHeaders"], modules=modules)
 

@@ -1,7 +1,7 @@
 """moebridge: a proxy data plane you import; a C core that runs filters written in Python.
 
-What only configurations need is imported when one is read, msgspec with `Config`: it is a fourth of
-the time that all the rest takes.
+What only configurations need is imported when one is read; msgspec, which is slow to import, with
+`Config`.
 """
 
 from typing import TYPE_CHECKING, Any

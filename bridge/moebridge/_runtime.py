@@ -129,10 +129,12 @@ def step(stream: StreamGate, hook: int, value: object, end: bool) -> int:
         end: it was the end of the message or of its body.
     """
     try:
-        next_: Step = (
-            (value, _answered) if is_awaitable(value) else _answered(stream, hook, end, value)
-        )
-        return next_ if isinstance(next_, int) else suspend(stream, hook, hook // 3, end, next_)
+        found: Step
+        if is_awaitable(value):
+            found = value, _answered
+        else:
+            found = _answered(stream, hook, end, value)
+        return found if isinstance(found, int) else suspend(stream, hook, hook // 3, end, found)
     except BaseException as error:  # noqa: BLE001  (the barrier)
         return failed(stream, hook, error)
 

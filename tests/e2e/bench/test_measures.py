@@ -107,7 +107,7 @@ def test_run_takes_longer_than_the_interpreter() -> None:
 
 
 def test_rows_that_are_up_answer_as_the_upstream() -> None:
-    rows = ("nginx", "moebridge+async", "moebridge+regex")
+    rows = ("nginx", "moebridge+async", "moebridge+regex", "moebridge+cython")
     wanted = Options(rows=rows)
     with stand(rows, be_quiet, wanted, name="x", base="nginx", connections=4) as standing:
         assert list(standing.processes) == list(rows)
