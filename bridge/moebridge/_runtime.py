@@ -129,11 +129,9 @@ def step(stream: StreamGate, hook: int, value: object, end: bool) -> int:
         end: it was the end of the message or of its body.
     """
     try:
-        found: Step
         if is_awaitable(value):
-            found = value, _answered
-        else:
-            found = _answered(stream, hook, end, value)
+            return suspend(stream, hook, hook // 3, end, (value, _answered))
+        found = _answered(stream, hook, end, value)
         return found if isinstance(found, int) else suspend(stream, hook, hook // 3, end, found)
     except BaseException as error:  # noqa: BLE001  (the barrier)
         return failed(stream, hook, error)
