@@ -9,8 +9,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from moebridge._extra import acted
-
 if TYPE_CHECKING:
     from moebridge._dispatch import Gate
 
@@ -87,7 +85,7 @@ def fail(stream: Gate, name: str, direction: int, error: BaseException) -> bool:
         place.errors.add(1)
     if stream._over():
         return True
-    if place.fail_open and not acted(stream, direction):
+    if place.fail_open and not stream._acted(direction):
         stream._skip()
         return False
     stream._break()

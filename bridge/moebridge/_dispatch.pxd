@@ -230,6 +230,9 @@ cdef class Worker:
     cdef mb_module module_c
     cdef object __weakref__
     cdef public object loop           # the worker's asyncio loop, or None
+    cdef object task_type             # asyncio.Task, once there was one
+    cdef bint takes_step              # a task is made: its first step goes to `first_step`
+    cdef object first_step
     cdef public dict contexts         # stream id -> contextvars.Context, while a task uses it
     cdef public set outstanding       # tasks that outlive their stream; drain waits for them
     cdef readonly list places         # Place by index, None where it is free
@@ -237,6 +240,7 @@ cdef class Worker:
     cdef PyObject *pool[POOL_MAX]     # Streams to be used again, one reference each
     cdef int pooled                   # how many
     cdef int check_open(self) except -1
+    cdef tuple eager_task(self, object coroutine, object context, str name)
 
 
 cdef class Place:
@@ -305,7 +309,15 @@ cdef class Gate:
     cdef bint over[2]                 # this filter has seen the end of the direction
     cdef Buffer held0, held1, piece0, piece1
     cdef object own_state
-    cdef public object extra          # _runtime.Extra, once a hook was async or posted
+    # Once a hook was suspended or posted; all by direction but the last two.
+    cdef object task0, task1          # of the hook that waits
+    cdef bint resumed[2]              # resume() was called meanwhile
+    cdef bint replied[2]              # it, or somebody meanwhile, has answered or reset
+    cdef dict posted                  # functions that are due, by event
+    cdef object context_id            # the stream's, whose context a task uses
+    cdef object task(self, int direction)
+    cdef void set_task(self, int direction, object task) noexcept
+    cdef bint has_acted(self, int direction) noexcept
     cdef int usable(self) except -1
     cdef mb_filter *live(self) except NULL
     cdef mb_filter *change(self) except NULL

@@ -2,12 +2,11 @@
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Iterator
-from typing import Any, Literal, Self, SupportsIndex, TypeVar, final, overload
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Literal, Self, SupportsIndex, TypeVar, TypeVarTuple, Unpack, final, overload
 
 from typing_extensions import Buffer as BytesLike
 
-from moebridge._extra import Extra
 from moebridge._loop import WorkerLoop
 from moebridge._reply import HeadersLike
 from moebridge.connection_info import ConnectionInfo
@@ -17,6 +16,7 @@ from moebridge.metadata import Metadata
 from moebridge.status import Status
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 #: C functions by name, for filters compiled with Cython (__init__.pxd).
 __pyx_capi__: dict[str, object]
@@ -192,7 +192,6 @@ class Response(Message):
 class Gate:
     """What a filter has of a stream or a connection."""
 
-    extra: Extra | None
     place: Place
     acted: bool
     parted: bool
@@ -226,7 +225,19 @@ class Gate:
     def _piece(self, direction: int, address: int) -> Buffer: ...
     def _drop_piece(self, direction: int, pending: bool) -> None: ...
     def _held(self, direction: int) -> Buffer: ...
-    def _keep_extra(self, made: Extra) -> Extra: ...
+    def _suspend(
+        self,
+        hook: int,
+        direction: int,
+        end: bool,
+        awaitable: Awaitable[object],
+        then: Callable[[Any, int, bool, object], Any],
+    ) -> int: ...
+    def _acted(self, direction: int) -> bool: ...
+    def _replied(self) -> None: ...
+    def _resume_later(self, direction: int) -> bool: ...
+    def _keep_posted(self, event: int, fn: Callable[[], object]) -> None: ...
+    def _take_posted(self, event: int) -> Callable[[], object] | None: ...
     def _gone(self) -> bool: ...
     def _over(self) -> bool: ...
     def _where(self, hook: int) -> tuple[str, int, int]: ...
@@ -363,6 +374,13 @@ class Stream(StreamGate):
     def request(self) -> Request: ...
     @property
     def response(self) -> Response: ...
+
+def call_soon(
+    self: WorkerLoop,
+    callback: Callable[[Unpack[Ts]], object],
+    *args: *Ts,
+    context: contextvars.Context | None = None,
+) -> asyncio.Handle: ...
 
 class Worker:
     """The bridge's state of one server."""

@@ -6,8 +6,8 @@ The parts, in reading order: _trampoline.c (the module that the core calls), _di
 (what each hook does), _dispatch_gate.pxi, _dispatch_stream.pxi, _dispatch_headers.pxi,
 _dispatch_buffer.pxi (what a filter sees), _dispatch_connection.pxi (network filters: both),
 _dispatch_worker.pxi (one server's side), _dispatch_typed.pxi (for filters that are compiled
-themselves). What is slow anyway is Python and shared
-with the cffi dispatcher: _runtime.py.
+themselves), _dispatch_tasks.pxi (hooks that wait), _dispatch_loop.pxi (asyncio's call_soon). What
+is slow anyway is Python and shared with the cffi dispatcher: _runtime.py.
 
 Nothing here links the core: its functions come as addresses (`Worker`), its host table is checked
 for version and size there.
@@ -30,6 +30,7 @@ from libc.string cimport memcmp, memset
 from moebridge import _network as network
 from moebridge import _reply as reply
 from moebridge import _runtime as runtime
+from moebridge import _tasks as tasks
 from moebridge.connection_info import ConnectionInfo
 from moebridge.errors import FilterError, StreamGone, WrongThread
 from moebridge.info import Info
@@ -51,6 +52,10 @@ cdef extern from "Python.h":
     PyObject *PyMethod_GET_SELF(object)
     PyObject *PyMethod_GET_FUNCTION(object)
     unsigned long PyThread_get_thread_ident()
+    object PyContext_CopyCurrent()
+    int PyContext_Enter(object) except -1
+    int PyContext_Exit(object) except -1
+    bint PyCoro_CheckExact(object)
 
 
 STREAM_GONE = "the stream has ended: keep what you need from it before its last hook returns"
@@ -59,6 +64,7 @@ CONNECTION_GONE = ("the connection is closed: keep what you need from it before 
 DATA_GONE = ("the data of a body hook was used after the hook had returned: keep bytes(data) or "
              "memoryview(data)")
 PSEUDO_NAMES = (b":method", b":path", b":authority", b":scheme", b":status", b":protocol")
+INFO_ID = 0
 INFO_ROUTE_NAME = 8
 
 include "_dispatch_gate.pxi"
@@ -68,4 +74,6 @@ include "_dispatch_stream.pxi"
 include "_dispatch_connection.pxi"
 include "_dispatch_worker.pxi"
 include "_dispatch_typed.pxi"
+include "_dispatch_loop.pxi"
+include "_dispatch_tasks.pxi"
 include "_dispatch_hooks.pxi"

@@ -151,10 +151,24 @@ cdef class Gate:
             self.piece0 = None
         if settle(self.piece1):
             self.piece1 = None
-        if self.extra is not None:
-            extra, self.extra = self.extra, None
-            runtime.gone(self, extra)
+        if self.context_id is not None or self.posted is not None:
+            end_tasks(self)
         return 0
+
+    cdef object task(self, int direction):
+        return self.task1 if direction else self.task0
+
+    cdef void set_task(self, int direction, object task) noexcept:
+        if direction:
+            self.task1 = task
+        else:
+            self.task0 = task
+
+    cdef bint has_acted(self, int direction) noexcept:
+        """Whether the hook that answers now has replied or reset: a running one, or one that waits."""
+        if self.hook >= 0 or self.task(direction) is None:
+            return self.acted
+        return self.replied[direction]
 
     def _detach(self):
         """The stream is gone."""
@@ -197,11 +211,36 @@ cdef class Gate:
                 self.held0 = view
         return view
 
-    def _keep_extra(self, made):
-        """Sets `extra` if there is none yet. No other thread can come between."""
-        if self.extra is None:
-            self.extra = made
-        return self.extra
+    def _suspend(self, int hook, int direction, bint end, awaitable, then):
+        """Runs a hook that returned an awaitable (_dispatch_tasks.pxi)."""
+        return suspend(self, hook, direction, end, awaitable, then)
+
+    def _acted(self, int direction):
+        return self.has_acted(direction)
+
+    def _replied(self):
+        """Answered or reset: by the hook that runs, else by those that wait."""
+        cdef int direction
+        if self.hook < 0:
+            for direction in range(2):
+                self.replied[direction] = self.task(direction) is not None
+
+    def _resume_later(self, int direction):
+        """If a hook waits: the direction goes on when it ends. Returns whether one does."""
+        if self.task(direction) is None:
+            return False
+        self.resumed[direction] = True
+        return True
+
+    def _keep_posted(self, event, fn):
+        """Thread: any."""
+        cdef dict made = {}
+        if self.posted is None:   # no other thread comes between
+            self.posted = made
+        self.posted[event] = fn
+
+    def _take_posted(self, event):
+        return None if self.posted is None else self.posted.pop(event, None)
 
     def _gone(self):
         return self.c is NULL

@@ -110,6 +110,17 @@ cdef int failed(Gate s, int hook) noexcept:
     return status
 
 
+cdef inline int plain_status(int phase, PyObject *value) noexcept:
+    """Returns the status number of None or a Status, -1 for all else."""
+    cdef int index
+    if <object>value is None:
+        return 0
+    for index in range(8):
+        if value is STATUS[index]:
+            return CODE[phase][index]
+    return -1
+
+
 cdef int step(Stream s, int hook, PyObject *value, bint end) noexcept:
     """A value that is not plain: an awaitable, a wrong one, or one of a whole-message filter."""
     try:
@@ -118,25 +129,33 @@ cdef int step(Stream s, int hook, PyObject *value, bint end) noexcept:
         return last_resort(s, hook)
 
 
+cdef int coroutine(Stream s, int hook, PyObject *value, bint end) noexcept:
+    """A value that `step` would find to be an awaitable."""
+    try:
+        return suspend(s, hook, hook // 3, end, <object>value, runtime.answered)
+    except BaseException as error:
+        try:
+            return runtime.failed(s, hook, error)
+        except BaseException:
+            return last_resort(s, hook)
+
+
 cdef inline int outcome(Stream s, Place place, int hook, int direction, int phase,
                         PyObject *value, bint end) noexcept:
     """Turns what a hook returned (a new reference, or NULL with an exception) into a status."""
     cdef int status = -1
-    cdef int index
     if value is NULL and place.target[hook] is not NULL:
         status = failed(s, hook)
     elif place.plain[direction]:
-        if <object>value is None:
-            status = 0
+        if value is STATUS[LOCAL_REPLY] and s.acted:
+            status = 3 if phase == 1 else 1
         else:
-            for index in range(8):
-                if value is STATUS[index]:
-                    status = CODE[phase][index]
-                    if index == LOCAL_REPLY and s.acted:
-                        status = 3 if phase == 1 else 1
-                    break
+            status = plain_status(phase, value)
     if status < 0:
-        status = step(s, hook, value, end)
+        if value is not NULL and PyCoro_CheckExact(<object>value):
+            status = coroutine(s, hook, value, end)
+        else:
+            status = step(s, hook, value, end)
     Py_XDECREF(value)
     s.hook = -1
     return status

@@ -159,7 +159,7 @@ cdef class StreamGate(Gate):
         if rc < 0:
             refused(rc, "reset()")
         self.acted = True
-        runtime.replied(self)
+        self._replied()
 
     def respond(self, status, *, headers=None, body=b"", details=""):
         self.change()

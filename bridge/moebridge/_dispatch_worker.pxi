@@ -120,6 +120,22 @@ cdef class Worker:
         """asyncio got work: if a batch of hooks runs now, the core shall return after it."""
         self.c.wake = True
 
+    cdef tuple eager_task(self, object coroutine, object context, str name):
+        """Makes a task whose first step the caller runs: an eager one, as of Python 3.12.
+
+        Returns the task, and its first step, to be run in `context`.
+        """
+        if self.task_type is None:
+            from asyncio import Task
+            self.task_type = Task
+        self.takes_step = True
+        try:
+            task = self.task_type(coroutine, loop=self.loop, name=name, context=context)
+        finally:
+            self.takes_step = False
+        step, self.first_step = self.first_step, None   # it holds the task
+        return task, step
+
     def yield_now(self):
         """Thread: any."""
         if self.c.server is not NULL:

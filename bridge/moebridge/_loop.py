@@ -11,9 +11,11 @@ from __future__ import annotations
 import asyncio
 import math
 import selectors
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack, cast
+from typing import TYPE_CHECKING, Any, TypeVarTuple, Unpack
+
+from moebridge._dispatch import call_soon
 
 if TYPE_CHECKING:
     from _typeshed import FileDescriptorLike
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CoreSelector", "WorkerLoop"]
 
-T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 RUN_READY = 2  # MB_RUN_*
@@ -157,38 +158,17 @@ class WorkerLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, worker: Worker, selector: CoreSelector) -> None:
         self._worker = worker
-        self._takes_step = False
-        self._first_step: Callable[[], object] | None = None
         super().__init__(selector)
 
-    def prepare_task(
-        self, coroutine: Coroutine[Any, Any, T], context: Context, name: str
-    ) -> tuple[asyncio.Task[T], Callable[[], object]]:
-        """Makes a task whose first step the caller runs at once: an eager one, as of Python 3.12.
+    call_soon = call_soon  # without a frame of Python: each step of a task is one
 
-        Returns:
-            the task, and its first step, to be run in `context`.
-        """
-        self._takes_step = True
-        try:
-            task = asyncio.Task(coroutine, loop=self, name=name, context=context)
-        finally:
-            self._takes_step = False
-        step, self._first_step = self._first_step, None  # it holds the task
-        assert step is not None
-        return task, step
-
-    def call_soon(
+    def _call_soon_checked(
         self,
         callback: Callable[[Unpack[Ts]], object],
         *args: *Ts,
         context: Context | None = None,
     ) -> asyncio.Handle:
-        """As in asyncio; from a hook it also has the core return."""
-        if self._takes_step:  # of the task that is made now; its first step has no arguments
-            self._first_step = cast("Callable[[], object]", callback)
-            return None  # type: ignore[return-value]
-        self._worker.wake()
+        """What asyncio does: refuses a closed loop, and looks closer in its debug mode."""
         return super().call_soon(callback, *args, context=context)
 
     def call_at(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from moebridge import _barrier
-from moebridge._tasks import is_awaitable, outlive, suspend
+from moebridge._tasks import is_awaitable, outlive
 from moebridge.connection_info import snapshot
 from moebridge.errors import FilterError
 from moebridge.metadata import unpack
@@ -64,7 +64,7 @@ def step(connection: Connection, hook: int, value: object) -> int:
     try:
         if not is_awaitable(value):
             return _answered(connection, hook, False, value)
-        return suspend(connection, hook, _DIRECTIONS[hook], False, (value, _answered))
+        return connection._suspend(hook, _DIRECTIONS[hook], False, value, _answered)
     except BaseException as error:  # noqa: BLE001  (the barrier)
         return _barrier.failed(connection, hook, error)
 
@@ -87,9 +87,7 @@ def resume(connection: Connection) -> None:
     """Lets both directions go on, those that this filter has stopped."""
     some = False
     for direction in (0, 1):
-        if connection.extra is not None and connection.extra.tasks[direction] is not None:
-            connection.extra.resumed[direction] = some = True  # acts when that hook ends
-        elif connection._resume(direction) >= 0:
+        if connection._resume_later(direction) or connection._resume(direction) >= 0:
             some = True
     if not some:
         raise FilterError(

@@ -5,13 +5,13 @@ Both dispatchers come here with everything that is neither `None` nor a status o
 A whole message (`on_request`, `on_response`). The headers are stopped, the pieces of body are
 held; with the last piece the hook is called, and its status goes to the core as that of the hook
 which brought the end. A step that waits hands over what it waits for and the next one
-(`_tasks.Step`). A tunnel (an upgrade, CONNECT) is no message: its bytes pass.
+(`Step`). A tunnel (an upgrade, CONNECT) is no message: its bytes pass.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,8 +19,7 @@ import msgpack  # type: ignore[import-untyped]
 
 from moebridge import _network, _reply
 from moebridge._barrier import STOPPED, fail, failed
-from moebridge._extra import acted, extra_of, replied
-from moebridge._tasks import PENDING, Step, completed, gone, is_awaitable, suspend
+from moebridge._tasks import PENDING, completed, is_awaitable
 from moebridge.errors import FilterError
 from moebridge.status import CODES, HOOK_NAMES, WHOLE_NAMES, Status
 
@@ -30,14 +29,13 @@ if TYPE_CHECKING:
 # What the dispatchers call; some of it lives in the modules above.
 __all__ = [
     "PENDING",
+    "answered",
     "completed",
     "failed",
-    "gone",
     "hooks_of",
     "place_for",
     "place_unused",
     "post",
-    "replied",
     "respond",
     "resume",
     "scheduled",
@@ -48,6 +46,10 @@ __all__ = [
 WHOLE: Final = 3  # the phase of on_request and on_response in CODES
 _EPHASE: Final = -5  # MB_EPHASE
 _ALWAYS: Final = 0b1_1000_0000  # bits of `scheduled` and `destroy`
+
+#: What a hook answers: its status number, or what it waits for and the function that takes on with
+#: what came of that: `then(stream, hook, end, value)`.
+Step = int | tuple[Awaitable[object], Callable[[Any, int, bool, object], "Step"]]
 
 
 # -- registration ----------------------------------------------------------------------------------
@@ -130,19 +132,19 @@ def step(stream: StreamGate, hook: int, value: object, end: bool) -> int:
     """
     try:
         if is_awaitable(value):
-            return suspend(stream, hook, hook // 3, end, (value, _answered))
-        found = _answered(stream, hook, end, value)
-        return found if isinstance(found, int) else suspend(stream, hook, hook // 3, end, found)
+            return stream._suspend(hook, hook // 3, end, value, answered)
+        found = answered(stream, hook, end, value)
+        return found if isinstance(found, int) else stream._suspend(hook, hook // 3, end, *found)
     except BaseException as error:  # noqa: BLE001  (the barrier)
         return failed(stream, hook, error)
 
 
-def _answered(stream: StreamGate, hook: int, end: bool, value: object) -> Step:
+def answered(stream: StreamGate, hook: int, end: bool, value: object) -> Step:
     """The hook has answered: a whole-message hook may be due."""
     direction, phase = divmod(hook, 3)
     code = _code(stream, hook, phase, value)
     called = stream.place.whole[direction]
-    if called is None or phase == 2 or acted(stream, direction) or _is_tunnel(stream, direction):
+    if called is None or phase == 2 or stream._acted(direction) or _is_tunnel(stream, direction):
         return code
     name = WHOLE_NAMES[direction]
     if phase == 0 and code > 1:
@@ -165,7 +167,7 @@ def _whole_answered(before: int, stream: StreamGate, hook: int, _end: bool, valu
     direction = hook // 3
     code = _code(stream, hook, WHOLE, value)
     body = stream._held(direction)
-    if not acted(stream, direction) and len(body) != before:
+    if not stream._acted(direction) and len(body) != before:
         owner: Any = stream
         message = owner.response if direction else owner.request
         message.headers["content-length"] = str(len(body))
@@ -183,7 +185,7 @@ def _is_tunnel(stream: StreamGate, direction: int) -> bool:
 
 
 def _code(stream: StreamGate, hook: int, phase: int, value: object) -> int:
-    has_acted = acted(stream, hook // 3)
+    has_acted = stream._acted(hook // 3)
     if value is None:
         return STOPPED[min(phase, 2)] if has_acted else 0
     codes = CODES[phase]
@@ -218,7 +220,7 @@ def respond(
         raise FilterError("respond(): the response was started already; reset() breaks it off")
     if rc < 0:
         raise FilterError(f"respond(): the core refused it ({rc})")
-    replied(stream)
+    stream._replied()
     return Status.LOCAL_REPLY
 
 
@@ -226,9 +228,7 @@ def resume(stream: Gate) -> None:
     """Lets both directions go on, those that this filter has stopped."""
     some = False
     for direction in (0, 1):
-        if stream.extra is not None and stream.extra.tasks[direction] is not None:
-            stream.extra.resumed[direction] = some = True  # acts when that hook ends
-        elif stream._resume(direction) >= 0:
+        if stream._resume_later(direction) or stream._resume(direction) >= 0:
             some = True
     if not some:
         raise FilterError(
@@ -245,18 +245,17 @@ def post(stream: Gate, fn: Callable[[], object]) -> bool:
         raise TypeError(f"post() takes a function, not {type(fn).__name__}")
     if stream._gone():
         return False
-    extra = extra_of(stream)
     event = next(_events)
-    extra.posted[event] = fn
+    stream._keep_posted(event, fn)
     if stream._post(event):
         return True
-    extra.posted.pop(event, None)
+    stream._take_posted(event)
     return False
 
 
 def scheduled(stream: Gate, event: int) -> None:
     """A posted function is due."""
-    fn = stream.extra.posted.pop(event, None) if stream.extra is not None else None
+    fn = stream._take_posted(event)
     if fn is None:
         return
     try:

@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import signal
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -257,3 +259,98 @@ def test_another_thread_may_adopt_the_server(make_bench: BenchMaker) -> None:
     thread.start()
     thread.join()
     assert seen == [thread.ident]
+
+
+def test_callbacks_are_called_in_order_in_their_context(bench: Bench) -> None:
+    variable = contextvars.ContextVar("variable", default="none")
+    own = contextvars.copy_context()
+    own.run(variable.set, "own")
+    calls: list[tuple[int, str]] = []
+
+    def called(number: int) -> None:
+        calls.append((number, variable.get()))
+
+    async def ask() -> None:
+        variable.set("asker")
+        bench.loop.call_soon(called, 1)
+        bench.loop.call_soon(called, 2, context=own)
+        bench.loop.call_soon_threadsafe(called, 3)
+        bench.loop.call_soon(called, 4)
+        variable.set("later")  # each took what was there
+        await turns(2)
+
+    bench.run(ask())
+    assert calls == [(1, "asker"), (2, "own"), (3, "asker"), (4, "asker")]
+
+
+def test_a_cancelled_callback_is_not_called(bench: Bench) -> None:
+    calls: list[int] = []
+
+    async def ask() -> None:
+        handle = bench.loop.call_soon(calls.append, 1)
+        bench.loop.call_soon(calls.append, 2)
+        assert not handle.cancelled()
+        handle.cancel()
+        assert handle.cancelled()
+        assert repr(handle) == "<Handle cancelled>"
+        await turns(2)
+        handle.cancel()
+
+    bench.run(ask())
+    assert calls == [2]
+
+
+def test_a_callback_that_raises_goes_to_the_exception_handler(bench: Bench) -> None:
+    seen: list[dict[str, Any]] = []
+    bench.loop.set_exception_handler(lambda _loop, context: seen.append(context))
+    error = LookupError("no")
+
+    def raises(_argument: int) -> None:
+        raise error
+
+    async def ask() -> None:
+        bench.loop.call_soon(raises, 5)
+        await turns(2)
+
+    bench.run(ask())
+    (context,) = seen
+    assert context["exception"] is error
+    assert "raises" in context["message"]
+    assert "raises" in repr(context["handle"])
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+def test_a_callback_can_end_the_loop(bench: Bench, kind: type[BaseException]) -> None:
+    def ends() -> None:
+        raise kind
+
+    async def ask() -> None:
+        bench.loop.call_soon(ends)
+        await asyncio.sleep(5)
+
+    with pytest.raises(kind):
+        bench.run(ask())
+
+
+def test_the_debug_mode_refuses_what_is_no_callback(bench: Bench) -> None:
+    async def wrong() -> None:
+        pass
+
+    async def ask() -> None:
+        bench.loop.set_debug(True)
+        coroutine = wrong()
+        try:
+            with pytest.raises(TypeError, match="coroutines cannot be used"):
+                bench.loop.call_soon(coroutine)  # type: ignore[arg-type]
+        finally:
+            coroutine.close()
+            bench.loop.set_debug(False)
+
+    bench.run(ask())
+
+
+def test_a_closed_loop_refuses_callbacks() -> None:
+    bench = Bench()
+    bench.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        bench.loop.call_soon(print)
