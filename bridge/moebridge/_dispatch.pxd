@@ -315,6 +315,7 @@ cdef class Gate:
     cdef bint replied[2]              # it, or somebody meanwhile, has answered or reset
     cdef dict posted                  # functions that are due, by event
     cdef object context_id            # the stream's, whose context a task uses
+    cdef bint is_over(self) noexcept
     cdef object task(self, int direction)
     cdef void set_task(self, int direction, object task) noexcept
     cdef bint has_acted(self, int direction) noexcept

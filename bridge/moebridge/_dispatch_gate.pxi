@@ -155,6 +155,9 @@ cdef class Gate:
             end_tasks(self)
         return 0
 
+    cdef bint is_over(self) noexcept:
+        return self.c is NULL or self.done
+
     cdef object task(self, int direction):
         return self.task1 if direction else self.task0
 
@@ -246,7 +249,7 @@ cdef class Gate:
         return self.c is NULL
 
     def _over(self):
-        return self.c is NULL or self.done
+        return self.is_over()
 
     def _metadata_frozen(self):
         return self.frozen.metadata if self.c is NULL and self.frozen is not None else None

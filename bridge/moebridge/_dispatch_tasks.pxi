@@ -35,8 +35,10 @@ async def drive(Gate s, int hook, int direction, bint end, object awaitable, obj
             step = answer(s, hook, direction, end, then, value)
         status = step
     except BaseException as error:
+        if s.is_over() and tasks.cancelled(error):
+            raise
         status = tasks.failed(s, hook, error)
-    if s.c is NULL or s.done:
+    if s.is_over():
         return 0
     if s.resumed[direction] and not s.has_acted(direction):
         status = 0

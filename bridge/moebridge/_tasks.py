@@ -22,7 +22,16 @@ if TYPE_CHECKING:
 
     from moebridge._dispatch import Gate, Place, Worker
 
-__all__ = ["PENDING", "bounded", "check_thread", "completed", "failed", "is_awaitable", "outlive"]
+__all__ = [
+    "PENDING",
+    "bounded",
+    "cancelled",
+    "check_thread",
+    "completed",
+    "failed",
+    "is_awaitable",
+    "outlive",
+]
 
 T = TypeVar("T")
 
@@ -48,14 +57,17 @@ async def bounded(awaitable: Awaitable[T], late: float) -> T:
         return await awaitable
 
 
+def cancelled(error: BaseException) -> bool:
+    """Whether a task was told to end."""
+    from asyncio import CancelledError
+
+    return isinstance(error, CancelledError)
+
+
 def failed(stream: Gate, hook: int, error: BaseException) -> int:
     """A hook that had waited raised. Returns the status that it answers."""
     if not stream._over():
         return _barrier.failed(stream, hook, error)
-    from asyncio import CancelledError
-
-    if isinstance(error, CancelledError):
-        raise error
     _barrier.report(stream.place.name, stream._where(hook)[0], error)
     return 0
 
