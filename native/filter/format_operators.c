@@ -263,15 +263,16 @@ static bool append_duration(const mb_format_segment *segment, mb_stream *stream,
 static const mb_address *address_of(const mb_format_segment *segment, const mb_stream *stream) {
     const mb_stream_info *info = &stream->info;
     if (segment->op->which == offsetof(mb_stream_info, origin)) { /* which has the socket's own */
-        return info->origin != NULL ? &info->origin->direct_local : &info->local;
+        return info->origin != NULL ? &info->origin->direct_local : info->local;
     }
-    return (const mb_address *)(const void *)((const char *)info + segment->op->which);
+    const char *member = (const char *)info + segment->op->which;
+    return *(const mb_address *const *)(const void *)member;
 }
 
 static bool append_address(const mb_format_segment *segment, mb_stream *stream, mb_text *out) {
     const mb_address *address = address_of(segment, stream);
     char text[MB_ADDRESS_TEXT_BYTES];
-    if (address->length == 0) {
+    if (address == NULL || address->length == 0) {
         return false;
     }
     mb_text_append(out, (mb_slice){text, mb_address_text(address, text)});
@@ -281,7 +282,7 @@ static bool append_address(const mb_format_segment *segment, mb_stream *stream, 
 static bool append_host(const mb_format_segment *segment, mb_stream *stream, mb_text *out) {
     const mb_address *address = address_of(segment, stream);
     char text[MB_ADDRESS_TEXT_BYTES];
-    if (address->length == 0) {
+    if (address == NULL || address->length == 0) {
         return false;
     }
     mb_text_append(out, (mb_slice){text, mb_address_host_text(address, text)});
@@ -290,7 +291,7 @@ static bool append_host(const mb_format_segment *segment, mb_stream *stream, mb_
 
 static bool append_port(const mb_format_segment *segment, mb_stream *stream, mb_text *out) {
     const mb_address *address = address_of(segment, stream);
-    if (address->length == 0 || address->sa.sa_family == AF_UNIX) {
+    if (address == NULL || address->length == 0 || address->sa.sa_family == AF_UNIX) {
         return false;
     }
     mb_text_u64(out, mb_address_port(address));

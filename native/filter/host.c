@@ -94,7 +94,7 @@ static int info_number(mb_stream *stream, mb_info what, uint64_t *out) {
 }
 
 static int address_text(mb_stream *stream, const mb_address *address, mb_slice *out) {
-    if (address->length == 0) {
+    if (address == NULL || address->length == 0) {
         return MB_ENOTFOUND;
     }
     char text[MB_ADDRESS_TEXT_BYTES];
@@ -145,15 +145,15 @@ static int info_text(mb_stream *stream, mb_info what, mb_slice *out) {
     case MB_INFO_PROTOCOL:
         return text_or_none((mb_slice){info->protocol, strlen(info->protocol)}, out);
     case MB_INFO_DOWNSTREAM_REMOTE:
-        return address_text(stream, &info->remote, out);
+        return address_text(stream, info->remote, out);
     case MB_INFO_DOWNSTREAM_LOCAL:
-        return address_text(stream, &info->local, out);
+        return address_text(stream, info->local, out);
     case MB_INFO_DOWNSTREAM_DIRECT_REMOTE:
-        return address_text(stream, &info->direct_remote, out);
+        return address_text(stream, info->direct_remote, out);
     case MB_INFO_UPSTREAM_REMOTE:
-        return address_text(stream, &info->upstream_remote, out);
+        return address_text(stream, info->upstream_remote, out);
     case MB_INFO_UPSTREAM_LOCAL:
-        return address_text(stream, &info->upstream_local, out);
+        return address_text(stream, info->upstream_local, out);
     case MB_INFO_UPSTREAM_CLUSTER:
         return text_or_none(info->cluster, out);
     case MB_INFO_ROUTE_NAME:

@@ -113,7 +113,7 @@ mb_stream *mb_stream_new(mb_worker *worker, const mb_chain *chain, const mb_stre
         return NULL;
     }
     for (int direction = MB_REQUEST; direction <= MB_RESPONSE; direction++) {
-        /* They are zero already: mb_stream_free, table_add. */
+        /* They are empty already: mb_stream_free, table_add. */
         stream->headers[direction].arena = &stream->arena;
         stream->trailers[direction].arena = &stream->arena;
         mb_buffer_init(&stream->head_bytes[direction], worker->slabs);
@@ -135,23 +135,22 @@ void mb_stream_free(mb_stream *stream) {
     for (int direction = MB_REQUEST; direction <= MB_RESPONSE; direction++) {
         mb__side_abort(stream, direction);
         mb_buffer_fini(&stream->head_bytes[direction]);
+        mb_headers_reset(&stream->headers[direction]);
+        mb_headers_reset(&stream->trailers[direction]);
     }
     mb_buffer_fini(&stream->incoming);
     mb_arena_clear(&stream->arena);
-    /* All is zero again but what names the memory: a new stream starts from here. */
-    size_t first = offsetof(mb_stream, codec) + sizeof(stream->codec);
-    uint32_t index = stream->index;
-    uint32_t generation = stream->generation + 1;
-    mb_arena arena = stream->arena;
-    memset(&stream->codec, 0, sizeof(stream->codec));
-    memset((char *)stream + first, 0, sizeof(*stream) - first);
-    stream->worker = worker;
-    stream->index = index;
-    stream->generation = generation;
-    stream->arena = arena;
+    memset(stream, 0, offsetof(mb_stream, worker));
+    stream->generation++;
     stream->next_free = worker->table.free;
     worker->table.free = stream;
     worker->table.active--;
+}
+
+const mb_address *mb_stream_keep_address(mb_stream *stream, const mb_address *address) {
+    size_t bytes = offsetof(mb_address, sa) + address->length;
+    void *kept = mb_arena_alloc(&stream->arena, bytes);
+    return kept == NULL ? NULL : memcpy(kept, address, bytes);
 }
 
 /* -- the route --------------------------------------------------------------------------------- */

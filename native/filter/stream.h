@@ -70,10 +70,11 @@ typedef struct mb_stream_info {
     mb_slice listener;
     mb_slice original_path;   /* before rewrites; empty: the path was not rewritten */
     const mb_origin *origin;  /* the connection's; NULL: no listener filter found out anything */
-    mb_address remote;        /* trusted client address (x-forwarded-for rules) */
-    mb_address direct_remote; /* peer of the socket */
-    mb_address local;
-    mb_address upstream_remote, upstream_local;
+    /* NULL: none. The connection's own, where nothing else is said. */
+    const mb_address *remote;        /* trusted client address (x-forwarded-for rules: in the arena) */
+    const mb_address *direct_remote; /* peer of the socket */
+    const mb_address *local;
+    const mb_address *upstream_remote, *upstream_local; /* in the arena */
 } mb_stream_info;
 
 /* What the route table answered for this stream; filled by ops->resolve_route. */
@@ -158,9 +159,11 @@ typedef struct mb_side {
     bool paused;          /* what the source was told last */
 } mb_side;
 
+/* In the order of how it is made anew: what is cleared, what names the memory, what is set or reset
+ * by itself. A stream that waits for its next request is in no cache: a line that nobody touches
+ * costs nothing. */
 struct mb_stream {
     mb_codec_stream codec; /* first: the codec's stream is ours */
-    mb_worker *worker;
     const mb_stream_ops *ops;
     void *owner;             /* the connection of the connection manager */
     mb_list_node owner_node; /* in its list of streams */
@@ -168,18 +171,11 @@ struct mb_stream {
     mb_filter_slot *slots;        /* chain->count, in the arena */
     struct mb_snapshot *snapshot; /* one reference, kept to the end */
     void *terminal_state;         /* the router's, in the arena */
-    uint32_t index, generation;   /* the id */
-    mb_stream *next_free;
-    mb_arena arena;
-    mb_headers headers[2]; /* by mb_direction */
-    mb_headers trailers[2];
-    mb_buffer incoming; /* the codec's pieces of request body */
     mb_side side[2];
     mb_stream_info info;
     mb_route_choice choice;
     bool choice_made;
-    void *metadata;          /* metadata.c; NULL until first set */
-    mb_buffer head_bytes[2]; /* keep the bytes that the parsed heads point to */
+    void *metadata; /* metadata.c; NULL until first set */
     size_t buffer_limit;
     mb_local_reply *reply; /* asked for in a hook, not yet acted on; in the arena */
     mb_slice reset_details;
@@ -197,6 +193,15 @@ struct mb_stream {
     bool completed;
     uint8_t depth;                                      /* of enter/leave */
     mb_timer idle_timer, request_timer, duration_timer; /* the connection manager's */
+    /* -- not cleared */
+    mb_worker *worker;
+    uint32_t index, generation; /* the id */
+    mb_stream *next_free;
+    mb_arena arena;
+    mb_headers headers[2];   /* by mb_direction */
+    mb_buffer head_bytes[2]; /* keep the bytes that the parsed heads point to */
+    mb_buffer incoming;      /* the codec's pieces of request body */
+    mb_headers trailers[2];
 };
 
 /* A stream out of the table, with empty headers; refs nothing yet. NULL: out of memory. */
@@ -239,6 +244,8 @@ void mb_stream_local_reply(mb_stream *stream, uint32_t status, uint32_t flag, mb
 typedef void (*mb_reply_modify_fn)(mb_stream *stream, void *ctx);
 void mb_stream_local_reply_with(mb_stream *stream, uint32_t flag, const mb_local_reply *reply,
                                 mb_reply_modify_fn modify, void *ctx);
+/* A copy in the stream's arena, of the bytes that the address has. NULL: out of memory. */
+const mb_address *mb_stream_keep_address(mb_stream *stream, const mb_address *address);
 /* Breaks the stream off. */
 void mb_stream_reset(mb_stream *stream, uint32_t flag, mb_slice details);
 /* The route for the headers as they are; decided once until the cache is cleared. */

@@ -20,6 +20,13 @@ void mb_headers_init(mb_headers *headers, mb_arena *arena) {
     headers->arena = arena;
 }
 
+void mb_headers_reset(mb_headers *headers) {
+    if (headers->fields != NULL) {
+        memset(headers->first, 0, sizeof headers->first);
+    }
+    memset(headers, 0, offsetof(mb_headers, first));
+}
+
 int mb_headers_reserve(mb_headers *headers, uint32_t fields) {
     mb_field *grown;
 

@@ -36,6 +36,8 @@ struct mb_headers {
 };
 
 void mb_headers_init(mb_headers *headers, mb_arena *arena);
+/* As zeroed memory again, for `arena` to be set; the arena has the fields' memory. */
+void mb_headers_reset(mb_headers *headers);
 
 /* Room for that many fields in all, so that a codec which knows the number grows once. */
 int mb_headers_reserve(mb_headers *headers, uint32_t fields);

@@ -156,9 +156,9 @@ static void describe(const mb_http_conn *hc, mb_stream_info *info) {
     info->listener = (mb_slice){ingress->name, strlen(ingress->name)};
     info->origin = hc->base.origin;
     info->direct_remote =
-        info->origin != NULL ? info->origin->direct_remote : hc->base.conn->remote;
-    info->remote = hc->base.conn->remote;
-    info->local = hc->base.conn->local;
+        info->origin != NULL ? &info->origin->direct_remote : &hc->base.conn->remote;
+    info->remote = &hc->base.conn->remote;
+    info->local = &hc->base.conn->local;
     info->tls = mb_transport_tls(hc->base.conn->transport);
 }
 

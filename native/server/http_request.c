@@ -143,12 +143,12 @@ static int append_forwarded_for(mb_stream *stream, const mb_address *peer) {
 }
 
 static int set_external_address(mb_stream *stream) {
-    if (!is_ip(&stream->info.remote)) {
+    if (!is_ip(stream->info.remote)) {
         return MB_OK;
     }
     char text[MB_ADDRESS_TEXT_BYTES];
     mb_slice value;
-    size_t len = mb_address_host_text(&stream->info.remote, text);
+    size_t len = mb_address_host_text(stream->info.remote, text);
     int rc = mb_arena_dup(&stream->arena, (mb_slice){text, len}, &value);
     return rc < 0 ? rc
                   : mb_headers_set_token(&stream->headers[MB_REQUEST],
@@ -159,7 +159,8 @@ static int find_client(mb_stream *stream, const mb_hcm_config *config, bool *int
     mb_headers *headers = &stream->headers[MB_REQUEST];
     mb_stream_info *info = &stream->info;
     mb_address claimed;
-    const mb_address peer = info->remote; /* of the socket, or as a PROXY header says */
+    bool forwarded;
+    const mb_address *peer = info->remote; /* of the socket, or as a PROXY header says */
     int rc = join_lines(headers, MB_TOKEN_X_FORWARDED_FOR);
     if (rc < 0) {
         return rc;
@@ -170,18 +171,18 @@ static int find_client(mb_stream *stream, const mb_hcm_config *config, bool *int
                                              : config->xff_num_trusted_hops == 0 && list.len > 0 &&
                                                    mb_slice_index(list, ',') < 0;
     if (config->use_remote_address) {
-        if (config->xff_num_trusted_hops > 0 &&
-            forwarded_address(headers, config->xff_num_trusted_hops - 1, &claimed)) {
-            info->remote = claimed;
-        }
-        *internal = single && is_internal(config, &info->remote);
-        return config->skip_xff_append ? MB_OK : append_forwarded_for(stream, &peer);
+        forwarded = config->xff_num_trusted_hops > 0 &&
+                    forwarded_address(headers, config->xff_num_trusted_hops - 1, &claimed);
+    } else {
+        forwarded = forwarded_address(headers, config->xff_num_trusted_hops, &claimed);
     }
-    if (forwarded_address(headers, config->xff_num_trusted_hops, &claimed)) {
-        info->remote = claimed;
+    if (forwarded && (info->remote = mb_stream_keep_address(stream, &claimed)) == NULL) {
+        return MB_ENOMEM;
     }
-    *internal = single && is_internal(config, &info->remote);
-    return MB_OK;
+    *internal = single && is_internal(config, info->remote);
+    return config->use_remote_address && !config->skip_xff_append
+               ? append_forwarded_for(stream, peer)
+               : MB_OK;
 }
 
 static void remove_all(mb_headers *headers, const uint32_t *tokens, size_t count) {
@@ -216,7 +217,7 @@ static int set_forwarded_port(mb_stream *stream, const mb_hcm_config *config) {
         return MB_OK;
     }
     return mb_http_set_number(headers, MB_TOKEN_X_FORWARDED_PORT,
-                              mb_address_port(&stream->info.local));
+                              mb_address_port(stream->info.local));
 }
 
 static int set_scheme(mb_stream *stream, const mb_hcm_config *config) {
@@ -272,7 +273,7 @@ static void strip_port(mb_stream *stream, const mb_hcm_config *config) {
     uint64_t port;
     if (config->strip_port != MB_STRIP_NONE && at > 1 && host.ptr[at - 1] == ':' &&
         mb_slice_parse_u64(mb_slice_skip(host, at), &port) == MB_OK &&
-        (config->strip_port == MB_STRIP_ANY || port == mb_address_port(&stream->info.local))) {
+        (config->strip_port == MB_STRIP_ANY || port == mb_address_port(stream->info.local))) {
         host.len = at - 1;
     }
     if (config->strip_trailing_host_dot && host.len > 1 && host.ptr[host.len - 1] == '.') {

@@ -23,7 +23,7 @@ static void describe(const mb_tcp_conn *tc, const mb_conn *conn, mb_stream_info 
     if (tc->upstream.conn != NULL) {
         info->upstream_bytes_received = tc->upstream.conn->bytes_read;
         info->upstream_bytes_sent = tc->upstream.conn->bytes_written;
-        info->upstream_local = tc->upstream.conn->local;
+        info->upstream_local = &tc->upstream.conn->local;
     }
     info->connection_id = tc->base.id;
     info->flags = tc->flags;
@@ -31,10 +31,10 @@ static void describe(const mb_tcp_conn *tc, const mb_conn *conn, mb_stream_info 
     info->cluster = tc->cluster;
     info->listener = mb_slice_from_c(ingress->config->name);
     info->origin = tc->base.origin;
-    info->direct_remote = info->origin != NULL ? info->origin->direct_remote : conn->remote;
-    info->remote = conn->remote;
-    info->local = conn->local;
-    info->upstream_remote = tc->host;
+    info->direct_remote = info->origin != NULL ? &info->origin->direct_remote : &conn->remote;
+    info->remote = &conn->remote;
+    info->local = &conn->local;
+    info->upstream_remote = &tc->host;
     if (tc->details != NULL) {
         info->termination_details = mb_slice_from_c(tc->details);
     }

@@ -198,7 +198,7 @@ static mb_pool *pool_of(const mb_router_state *state, mb_upstream_host *host) {
         protocol = h2 ? MB_UPSTREAM_HTTP2 : MB_UPSTREAM_HTTP1;
     }
     return mb_host_pool(host, protocol,
-                        mb__upstream_proxy_header(cluster, &info->remote, &info->local, header),
+                        mb__upstream_proxy_header(cluster, info->remote, info->local, header),
                         source);
 }
 

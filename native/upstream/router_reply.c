@@ -177,7 +177,8 @@ static void note_failure(mb_router_state *state, mb_upstream_failure why, mb_sli
     mb_stream_info *info = &state->stream->info;
 
     if (why != MB_UPSTREAM_OVERFLOW && state->request.host != NULL) {
-        info->upstream_remote = state->request.host->address;
+        info->upstream_remote =
+            mb_stream_keep_address(state->stream, &state->request.host->address);
     }
     if (transport.len > 0 && details.len > transport.len) {
         /* Ends "...transport}". */

@@ -184,8 +184,9 @@ static void note_upstream(mb_router_state *state) {
     mb_stream_info *info = &state->stream->info;
 
     info->upstream_start_us = mb_loop_now_us(state->stream->worker->loop);
-    info->upstream_remote = state->request.host->address;
-    info->upstream_local = *mb_upstream_local(&state->request);
+    info->upstream_remote = mb_stream_keep_address(state->stream, &state->request.host->address);
+    info->upstream_local =
+        mb_stream_keep_address(state->stream, mb_upstream_local(&state->request));
     info->upstream_protocol = mb_upstream_protocol_name(&state->request);
 }
 

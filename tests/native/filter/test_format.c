@@ -20,8 +20,10 @@ static void check(filter_rig *rig, const char *operator_json, const char *want) 
     mb_text_fini(&out);
 }
 
-static void address(mb_address *out, const char *host, uint16_t port) {
-    MB_CHECK_EQ_INT(mb_address_parse(mb_slice_from_c(host), port, out), MB_OK);
+static const mb_address *address(filter_rig *rig, const char *host, uint16_t port) {
+    mb_address parsed;
+    MB_CHECK_EQ_INT(mb_address_parse(mb_slice_from_c(host), port, &parsed), MB_OK);
+    return mb_stream_keep_address(rig->stream, &parsed);
 }
 
 /* A request that an upstream answered. */
@@ -49,11 +51,11 @@ static void fill(filter_rig *rig) {
     info->upstream_start_us = info->start_us + 3000;
     info->upstream_headers_us = info->start_us + 5000;
     info->end_us = info->start_us + 12345;
-    address(&info->remote, "192.0.2.1", 1234);
-    address(&info->direct_remote, "192.0.2.2", 1235);
-    address(&info->local, "::1", 80);
-    address(&info->upstream_remote, "192.0.2.3", 9000);
-    address(&info->upstream_local, "192.0.2.4", 1237);
+    info->remote = address(rig, "192.0.2.1", 1234);
+    info->direct_remote = address(rig, "192.0.2.2", 1235);
+    info->local = address(rig, "::1", 80);
+    info->upstream_remote = address(rig, "192.0.2.3", 9000);
+    info->upstream_local = address(rig, "192.0.2.4", 1237);
     rig->stream->choice.name = MB_SLICE_LIT("my-route");
 }
 
@@ -167,7 +169,8 @@ MB_TEST(direct_local_address_is_that_of_the_socket) {
     mb_origin origin = {.refs = 1};
     filter_rig_init(&rig, 0);
     fill(&rig);
-    address(&origin.direct_local, "192.0.2.5", 8080);
+    MB_CHECK_EQ_INT(
+        mb_address_parse(MB_SLICE_LIT("192.0.2.5"), 8080, &origin.direct_local), MB_OK);
     rig.stream->info.origin = &origin;
     CHECK_ROWS(&rig, rows);
     filter_rig_fini(&rig);

@@ -88,9 +88,9 @@ static void complete(mb_stream *stream) {
     keep(self->details, sizeof self->details, info->details);
     keep(self->failure, sizeof self->failure, info->upstream_failure);
     keep(self->cluster, sizeof self->cluster, info->cluster);
-    if (info->upstream_remote.length > 0) {
+    if (info->upstream_remote != NULL) {
         char text[MB_ADDRESS_TEXT_BYTES];
-        size_t length = mb_address_text(&info->upstream_remote, text);
+        size_t length = mb_address_text(info->upstream_remote, text);
 
         keep(self->upstream, sizeof self->upstream, (mb_slice){text, length});
     }
