@@ -197,6 +197,10 @@ void mb_loop_disarm(mb_timer *timer) {
     mb_timer_disarm(timer);
 }
 
+void mb_loop_rest(mb_timer *timer) {
+    mb_timer_rest(timer);
+}
+
 void mb_loop_post(mb_loop *loop, mb_post *post) {
     mb_post *newest = atomic_load_explicit(&loop->posts, memory_order_relaxed);
     do {

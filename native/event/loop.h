@@ -61,6 +61,8 @@ void mb_loop_flush(mb_loop *loop);
 /* From the time of this turn; UINT64_MAX and what comes near it: never fires. */
 void mb_loop_arm(mb_loop *loop, mb_timer *timer, uint64_t after_us);
 void mb_loop_disarm(mb_timer *timer);
+/* mb_timer_rest: for what is armed for each request, in memory that stays. */
+void mb_loop_rest(mb_timer *timer);
 
 /* A message from another thread; `run` is called on the loop's thread, then owns `post`. */
 typedef struct mb_post mb_post;

@@ -68,6 +68,9 @@ static uint32_t wheel_run_slot(mb_timer_wheel *wheel, unsigned level) {
     mb_list_node *node;
     while ((node = mb_list_pop_front(&due)) != NULL) {
         mb_timer *timer = MB_LIST_ENTRY(node, mb_timer, node);
+        if (!mb_timer_armed(timer)) {
+            continue;
+        }
         if (tick_of(timer->deadline_us) > wheel->tick) {
             wheel_link(wheel, timer, wheel->tick);
             continue;
@@ -111,7 +114,7 @@ void mb_timer_wheel_free(mb_timer_wheel *wheel) {
 }
 
 void mb_timer_arm(mb_timer_wheel *wheel, mb_timer *timer, uint64_t deadline_us) {
-    bool stays = timer->deadline_us != 0 && deadline_us >= timer->slot_us;
+    bool stays = mb_list_is_linked(&timer->node) && deadline_us >= timer->slot_us;
     timer->deadline_us = deadline_us != 0 ? deadline_us : 1;
     if (!stays) {
         mb_list_remove(&timer->node);

@@ -49,8 +49,13 @@ mb_stream *mb_stream_find(mb_worker *worker, mb_stream_id id) {
 void mb_stream_table_fini(mb_worker *worker) {
     mb_stream_table *table = &worker->table;
     for (uint32_t i = 0; i < table->count; i++) {
-        mb_arena_clear(&table->streams[i]->arena);
-        worker->allocator->free(worker->allocator->ctx, table->streams[i], sizeof(mb_stream));
+        mb_stream *stream = table->streams[i];
+        mb_loop_disarm(&stream->idle_timer);
+        mb_loop_disarm(&stream->request_timer);
+        mb_loop_disarm(&stream->duration_timer);
+        mb_loop_disarm(&stream->terminal_timer);
+        mb_arena_clear(&stream->arena);
+        worker->allocator->free(worker->allocator->ctx, stream, sizeof(*stream));
     }
     if (table->streams != NULL) {
         worker->allocator->free(worker->allocator->ctx, table->streams,
@@ -140,7 +145,7 @@ void mb_stream_free(mb_stream *stream) {
     }
     mb_buffer_fini(&stream->incoming);
     mb_arena_clear(&stream->arena);
-    memset(stream, 0, offsetof(mb_stream, worker));
+    memset(stream, 0, offsetof(mb_stream, idle_timer));
     stream->generation++;
     stream->next_free = worker->table.free;
     worker->table.free = stream;

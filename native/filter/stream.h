@@ -68,10 +68,10 @@ typedef struct mb_stream_info {
     mb_slice upstream_failure;     /* transport failure reason; constant or in the arena */
     mb_slice cluster;              /* owned by the snapshot */
     mb_slice listener;
-    mb_slice original_path;   /* before rewrites; empty: the path was not rewritten */
-    const mb_origin *origin;  /* the connection's; NULL: no listener filter found out anything */
+    mb_slice original_path;  /* before rewrites; empty: the path was not rewritten */
+    const mb_origin *origin; /* the connection's; NULL: no listener filter found out anything */
     /* NULL: none. The connection's own, where nothing else is said. */
-    const mb_address *remote;        /* trusted client address (x-forwarded-for rules: in the arena) */
+    const mb_address *remote; /* trusted client address (x-forwarded-for rules: in the arena) */
     const mb_address *direct_remote; /* peer of the socket */
     const mb_address *local;
     const mb_address *upstream_remote, *upstream_local; /* in the arena */
@@ -191,9 +191,10 @@ struct mb_stream {
     bool terminal_active;  /* the terminal has the request and is to be told of an early end */
     bool over;             /* nothing more will be walked; complete is due */
     bool completed;
-    uint8_t depth;                                      /* of enter/leave */
-    mb_timer idle_timer, request_timer, duration_timer; /* the connection manager's */
+    uint8_t depth; /* of enter/leave */
     /* -- not cleared */
+    mb_timer idle_timer, request_timer, duration_timer; /* the connection manager's */
+    mb_timer terminal_timer; /* the terminal's; all at rest when the stream is freed */
     mb_worker *worker;
     uint32_t index, generation; /* the id */
     mb_stream *next_free;

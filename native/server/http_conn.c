@@ -184,7 +184,7 @@ static mb_codec_stream *on_begin(void *owner) {
     hc->stream_count++;
     hc->requests++;
     describe(hc, &stream->info);
-    mb_loop_disarm(&hc->idle_timer);
+    mb_loop_rest(&hc->idle_timer);
     arm(hc, &hc->head_timer, config->timeouts.request_headers_us);
     count_request(hc);
     if (config->max_requests_per_connection != 0 &&
@@ -207,7 +207,7 @@ static mb_stream *head_awaited(const mb_http_conn *hc) {
 
 static void head_seen(mb_http_conn *hc, const mb_stream *stream) {
     if (stream == head_awaited(hc)) { /* else an earlier one, while the next head comes */
-        mb_loop_disarm(&hc->head_timer);
+        mb_loop_rest(&hc->head_timer);
     }
 }
 
@@ -218,7 +218,7 @@ static void on_headers(void *owner, mb_codec_stream *cs, bool end_stream) {
     mb__http_stream_activity(stream);
     if (end_stream) {
         stream->info.request_end_us = mb_loop_now_us(hc->base.ingress->worker->loop);
-        mb_loop_disarm(&stream->request_timer);
+        mb_loop_rest(&stream->request_timer);
     }
     mb_stream_enter(stream);
     if (mb__http_request_prepare(hc, stream) == MB_OK) {
@@ -234,7 +234,7 @@ static void on_body(void *owner, mb_codec_stream *cs, bool end_stream) {
     mb__http_stream_activity(stream);
     if (end_stream) {
         stream->info.request_end_us = mb_loop_now_us(hc->base.ingress->worker->loop);
-        mb_loop_disarm(&stream->request_timer);
+        mb_loop_rest(&stream->request_timer);
     }
     mb_stream_request_body(stream, &stream->incoming, end_stream);
 }
@@ -243,7 +243,7 @@ static void on_trailers(void *owner, mb_codec_stream *cs) {
     mb_http_conn *hc = owner;
     mb_stream *stream = (mb_stream *)cs;
     stream->info.request_end_us = mb_loop_now_us(hc->base.ingress->worker->loop);
-    mb_loop_disarm(&stream->request_timer);
+    mb_loop_rest(&stream->request_timer);
     mb_stream_request_trailers(stream);
 }
 

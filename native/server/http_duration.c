@@ -44,7 +44,7 @@ void mb__http_stream_limit_duration(mb_stream *stream, const mb_route *route) {
     if (asked) {
         limit_us = within_bounds_us(route, asked_us);
     } else if (limit_us == 0) {
-        mb_loop_disarm(&stream->duration_timer);
+        mb_loop_rest(&stream->duration_timer);
         return;
     }
     if (route->new_timeouts && mb_grpc_is_request(request)) {

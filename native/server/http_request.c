@@ -383,7 +383,7 @@ int mb__http_request_prepare(mb_http_conn *hc, mb_stream *stream) {
     stream->head_request = mb_http_is_head(&stream->headers[MB_REQUEST]);
     stream->grpc_request = mb_grpc_is_request(&stream->headers[MB_REQUEST]);
     if (stream->grpc_request && mb__http_config(stream)->timeouts.grpc_request_us == 0) {
-        mb_loop_disarm(&stream->request_timer); /* armed before the head was known */
+        mb_loop_rest(&stream->request_timer); /* armed before the head was known */
     }
     stream->info.protocol = stream->codec.http_10 ? "HTTP/1.0" : stream->info.protocol;
     int rc = prepare(hc, stream, mb__http_config(stream));

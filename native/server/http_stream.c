@@ -71,9 +71,9 @@ void mb__http_stream_timers_start(mb_stream *stream) {
 }
 
 void mb__http_stream_timers_stop(mb_stream *stream) {
-    mb_loop_disarm(&stream->idle_timer);
-    mb_loop_disarm(&stream->request_timer);
-    mb_loop_disarm(&stream->duration_timer);
+    mb_loop_rest(&stream->idle_timer);
+    mb_loop_rest(&stream->request_timer);
+    mb_loop_rest(&stream->duration_timer);
 }
 
 void mb__http_stream_activity(mb_stream *stream) {
@@ -119,7 +119,7 @@ static void resolve_route(mb_stream *stream, mb_route_choice *out) {
     mb__http_stream_limit_duration(stream, route);
     uint64_t idle_us = idle_timeout_us(stream);
     if (idle_us == 0) {
-        mb_loop_disarm(&stream->idle_timer);
+        mb_loop_rest(&stream->idle_timer);
     } else if (route->idle_timeout_us != UINT64_MAX) {
         mb_loop_arm(stream->worker->loop, &stream->idle_timer, idle_us);
     }

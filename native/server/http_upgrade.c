@@ -131,7 +131,7 @@ void mb__http_upgrade_sent(mb_http_conn *hc, mb_stream *stream) {
     stream->tunnel_waits = false;
     mb_metric_inc(mb__http_conn_metrics(hc)->cx_upgrades);
     mb_metric_add(mb__http_conn_metrics(hc)->cx_upgrades_open, 1);
-    mb_loop_disarm(&stream->request_timer); /* a tunnel is no request that could be late */
+    mb_loop_rest(&stream->request_timer); /* a tunnel is no request that could be late */
     mb__http_stream_pause(hc, stream);
 }
 

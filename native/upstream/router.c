@@ -13,11 +13,10 @@
 /* -- beginning and ending --------------------------------------------------------------------- */
 
 static void on_timeout(mb_timer *timer) {
-    mb_router_state *state = MB_LIST_ENTRY(timer, mb_router_state, timeout);
-    mb_stream *stream = state->stream;
+    mb_stream *stream = MB_LIST_ENTRY(timer, mb_stream, terminal_timer);
 
     mb_stream_enter(stream);
-    mb__router_reply_timeout(state);
+    mb__router_reply_timeout(stream->terminal_state);
     mb_stream_leave(stream);
 }
 
@@ -29,7 +28,7 @@ static mb_router_state *new_state(mb_stream *stream) {
     }
     state->stream = stream;
     state->config = stream->chain->terminal_config;
-    state->timeout.on_expire = on_timeout;
+    stream->terminal_timer.on_expire = on_timeout;
     mb_buffer_init(&state->body, stream->worker->slabs);
     mb_buffer_init(&state->replay, stream->worker->slabs);
     stream->terminal_state = state;
@@ -42,7 +41,7 @@ void mb__router_done(mb_router_state *state) {
     }
     state->over = true;
     mb_upstream_cancel(&state->request);
-    mb_loop_disarm(&state->timeout);
+    mb_loop_rest(&state->stream->terminal_timer);
     mb_buffer_fini(&state->body);
     mb_buffer_fini(&state->replay);
     if (state->retry_held) {
@@ -120,7 +119,7 @@ static void mark_complete(mb_router_state *state) {
     state->ended = true;
     state->complete_us = mb_loop_now_us(loop);
     if (state->timeout_us > 0 && !in_tunnel) {
-        mb_loop_arm(loop, &state->timeout, state->timeout_us);
+        mb_loop_arm(loop, &state->stream->terminal_timer, state->timeout_us);
     }
 }
 

@@ -23,18 +23,17 @@ typedef struct mb_router_state {
     const mb_route *route;
     const mb_weighted_cluster *weighted; /* or NULL */
     mb_cluster *cluster;                 /* the snapshot's; NULL: none was found */
-    mb_timer timeout;
-    uint64_t timeout_us;      /* 0: none */
-    uint64_t complete_us;     /* when the request's end reached the router; 0: not yet */
-    mb_buffer body;           /* request body that waits for a connection */
-    mb_buffer replay;         /* a second reference to what was sent */
-    bool replay_lost;         /* too much was sent, or it has left */
-    bool has_body;            /* a byte of body came */
-    bool ended;               /* the request is complete */
-    bool trailers;            /* and ended with trailers */
-    bool above;               /* the connection's output is above its high watermark */
-    bool paused;              /* the request's source was told to stop */
-    bool again;               /* not the first attempt */
+    uint64_t timeout_us;                 /* 0: none */
+    uint64_t complete_us;                /* when the request's end reached the router; 0: not yet */
+    mb_buffer body;                      /* request body that waits for a connection */
+    mb_buffer replay;                    /* a second reference to what was sent */
+    bool replay_lost;                    /* too much was sent, or it has left */
+    bool has_body;                       /* a byte of body came */
+    bool ended;                          /* the request is complete */
+    bool trailers;                       /* and ended with trailers */
+    bool above;                          /* the connection's output is above its high watermark */
+    bool paused;                         /* the request's source was told to stop */
+    bool again;                          /* not the first attempt */
     bool retried, retry_held; /* the second attempt of a race; it counts in the circuit breaker */
     uint32_t refusals;        /* attempts made again after MB_UPSTREAM_REFUSED */
     bool response_started;

@@ -104,16 +104,45 @@ MB_TEST(arming_anew_to_a_later_time_leaves_the_timer_in_its_slot) {
     free(timer);
 }
 
+MB_TEST(one_that_rests_does_not_fire_and_keeps_its_place_for_the_next_time) {
+    mbtest_alloc *memory = mbtest_failing_alloc(0);
+    wheel_start(0, memory);
+    test_timer *timer = timers_new(1);
+    mb_timer_arm(wheel, &timer->timer, 10 * MS);
+    mb_list_node *before = timer->timer.node.prev;
+    mb_timer_rest(&timer->timer);
+    MB_CHECK(!mb_timer_armed(&timer->timer));
+    mb_timer_arm(wheel, &timer->timer, 20 * MS);
+    MB_CHECK(timer->timer.node.prev == before);
+    mb_timer_rest(&timer->timer);
+    MB_CHECK_EQ_INT(mb_timer_wheel_advance(wheel, 15 * MS), 0);
+    MB_CHECK(!mb_list_is_linked(&timer->timer.node)); /* its slot is over */
+    mb_timer_arm(wheel, &timer->timer, 30 * MS);
+    mb_timer_rest(&timer->timer);
+    mb_timer_arm(wheel, &timer->timer, 16 * MS); /* before its slot: a new one */
+    MB_CHECK_EQ_INT(mb_timer_wheel_advance(wheel, 16 * MS), 1);
+    mb_timer_arm(wheel, &timer->timer, 30 * MS);
+    mb_timer_rest(&timer->timer);
+    mb_timer_disarm(&timer->timer);
+    MB_CHECK(!mb_list_is_linked(&timer->timer.node));
+    mb_timer_wheel_free(wheel);
+    mbtest_alloc_free(memory);
+    free(timer);
+}
+
 /* A pair whose first disarms or arms the second from its callback. */
 typedef struct chained {
     mb_timer timer;
     mb_timer *other;
     uint64_t other_us; /* 0: disarm */
+    bool rests;        /* instead of disarming */
 } chained;
 
 static void on_expire_chained(mb_timer *timer) {
     chained *self = MB_LIST_ENTRY(timer, chained, timer);
-    if (self->other_us == 0) {
+    if (self->rests) {
+        mb_timer_rest(self->other);
+    } else if (self->other_us == 0) {
         mb_timer_disarm(self->other);
     } else {
         mb_timer_arm(wheel, self->other, self->other_us);
@@ -125,6 +154,20 @@ MB_TEST(callback_may_disarm_a_timer_that_is_due_in_the_same_millisecond) {
     wheel_start(0, memory);
     test_timer *victim = timers_new(1);
     chained first = {.timer.on_expire = on_expire_chained, .other = &victim->timer};
+    mb_timer_arm(wheel, &first.timer, 3 * MS);
+    mb_timer_arm(wheel, &victim->timer, 3 * MS);
+    MB_CHECK_EQ_INT(mb_timer_wheel_advance(wheel, 10 * MS), 1);
+    MB_CHECK_EQ_INT(victim->fired, 0);
+    mb_timer_wheel_free(wheel);
+    mbtest_alloc_free(memory);
+    free(victim);
+}
+
+MB_TEST(callback_may_lay_to_rest_a_timer_that_is_due_in_the_same_millisecond) {
+    mbtest_alloc *memory = mbtest_failing_alloc(0);
+    wheel_start(0, memory);
+    test_timer *victim = timers_new(1);
+    chained first = {.timer.on_expire = on_expire_chained, .other = &victim->timer, .rests = true};
     mb_timer_arm(wheel, &first.timer, 3 * MS);
     mb_timer_arm(wheel, &victim->timer, 3 * MS);
     MB_CHECK_EQ_INT(mb_timer_wheel_advance(wheel, 10 * MS), 1);

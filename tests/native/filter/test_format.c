@@ -169,8 +169,7 @@ MB_TEST(direct_local_address_is_that_of_the_socket) {
     mb_origin origin = {.refs = 1};
     filter_rig_init(&rig, 0);
     fill(&rig);
-    MB_CHECK_EQ_INT(
-        mb_address_parse(MB_SLICE_LIT("192.0.2.5"), 8080, &origin.direct_local), MB_OK);
+    MB_CHECK_EQ_INT(mb_address_parse(MB_SLICE_LIT("192.0.2.5"), 8080, &origin.direct_local), MB_OK);
     rig.stream->info.origin = &origin;
     CHECK_ROWS(&rig, rows);
     filter_rig_fini(&rig);
