@@ -100,6 +100,19 @@ static int epoll_ask(mb_epoll *self, uint64_t timeout_us) {
     return epoll_wait(self->fd, self->batch, MB_EPOLL_BATCH, limit_ms);
 }
 
+/* What comes after the event that is served now: the farthest is to be prefetched first. */
+static inline void look_ahead(const mb_epoll *self) {
+    for (unsigned step = 0; step <= MB_PREFETCH_STEPS; step++) {
+        int at = self->next + (int)(MB_PREFETCH_STEPS - step);
+        mb_io *io = at < self->count ? self->batch[at].data.ptr : NULL;
+        if (step == 0) {
+            __builtin_prefetch(io);
+        } else if (io != NULL && io->prefetch != NULL) {
+            io->prefetch(io, step);
+        }
+    }
+}
+
 static int epoll_deliver(mb_poller *poller, uint64_t timeout_us) {
     mb_epoll *self = (mb_epoll *)poller;
     int count = epoll_ask(self, timeout_us);
@@ -111,9 +124,7 @@ static int epoll_deliver(mb_poller *poller, uint64_t timeout_us) {
     while (self->next < self->count) {
         struct epoll_event *event = &self->batch[self->next++];
         mb_io *io = event->data.ptr;
-        if (self->next < self->count) {
-            __builtin_prefetch(self->batch[self->next].data.ptr);
-        }
+        look_ahead(self);
         if (io != NULL) {
             io->on_ready(io, events_from_kernel(event->events));
         }

@@ -20,7 +20,13 @@ typedef struct mb_io mb_io;
 struct mb_io {
     int fd;
     void (*on_ready)(mb_io *io, uint32_t events);
+    /* May be NULL. While others are served, some events before its own: asks for the memory that
+     * on_ready will need (base/prefetch.h). Step after step, from 1 to MB_PREFETCH_STEPS, so that
+     * what one step has asked for can be read by the next. */
+    void (*prefetch)(mb_io *io, unsigned step);
 };
+
+#define MB_PREFETCH_STEPS 3u
 
 typedef struct mb_poller mb_poller;
 typedef struct mb_poller_vtable {

@@ -180,6 +180,9 @@ typedef struct mb_codec_vtable {
     void (*free)(mb_codec *codec);
 } mb_codec_vtable;
 
+/* What a message touches of a codec, whichever it is: for base/prefetch.h. */
+#define MB_CODEC_PREFETCH_BYTES 320
+
 struct mb_codec {
     const mb_codec_vtable *vtable;
     const mb_codec_events *events;

@@ -11,6 +11,7 @@
 #include "net/socket.h"
 
 #include "base/alloc.h"
+#include "base/prefetch.h"
 #include <errno.h>
 
 static void on_notify_task(mb_task *task);
@@ -187,6 +188,19 @@ void mb_conn_free(mb_conn *conn) {
 
 /* -- the beginning ------------------------------------------------------------------------- */
 
+#define MB_OWNER_PREFETCH_BYTES 192
+
+static void prefetch(mb_io *io, unsigned step) {
+    mb_conn *conn = MB_LIST_ENTRY(io, mb_conn, io);
+    if (step == 1) {
+        mb_prefetch(conn, offsetof(mb_conn, saved_errno));
+        mb_prefetch(conn->transport, MB_CACHE_LINE_BYTES);
+        mb_prefetch(conn->owner, MB_OWNER_PREFETCH_BYTES);
+    } else if (conn->events->prefetch != NULL) {
+        conn->events->prefetch(conn->owner, step);
+    }
+}
+
 static mb_conn *conn_alloc(mb_net *net, const mb_conn_events *events, void *owner) {
     mb_conn *conn = mb_zalloc(net->allocator, sizeof(*conn));
     if (conn == NULL) {
@@ -195,7 +209,7 @@ static mb_conn *conn_alloc(mb_net *net, const mb_conn_events *events, void *owne
     conn->net = net;
     conn->events = events;
     conn->owner = owner;
-    conn->io = (mb_io){.fd = -1, .on_ready = on_ready};
+    conn->io = (mb_io){.fd = -1, .on_ready = on_ready, .prefetch = prefetch};
     conn->read_size = MB_READ_SMALL_BYTES;
     mb_buffer_init(&conn->in, net->slabs);
     mb_buffer_init(&conn->out, net->slabs);

@@ -56,6 +56,8 @@ typedef struct mb_conn_events {
     void (*on_above_high)(void *owner, mb_conn *conn);
     void (*on_below_low)(void *owner, mb_conn *conn);
     void (*on_close)(void *owner, mb_conn *conn, mb_close_reason reason);
+    /* An event is near: mb_io.prefetch, from step 2 on. The first bytes of `owner` are there. */
+    void (*prefetch)(void *owner, unsigned step);
 } mb_conn_events;
 
 #define MB_NET_READ_BUDGET_BYTES (1024u * 1024u)

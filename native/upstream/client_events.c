@@ -3,6 +3,8 @@
  */
 #include "upstream/client_internal.h"
 
+#include "base/prefetch.h"
+
 #include "base/slice.h"
 #include "upstream/connecting.h"
 
@@ -329,9 +331,24 @@ static void on_close(void *owner, mb_conn *conn, mb_close_reason reason) {
     mb__client_close_and_tell(client, true);
 }
 
+static void prefetch(void *owner, unsigned step) {
+    mb_client *client = owner;
+
+    const mb_upstream_request *request = client->only.request;
+
+    if (step == 2) {
+        mb_prefetch(client, sizeof *client);
+        mb_prefetch(client->codec, MB_CODEC_PREFETCH_BYTES);
+        mb_prefetch(request, sizeof *request);
+    } else if (request != NULL && request->events->prefetch != NULL) {
+        request->events->prefetch(request);
+    }
+}
+
 const mb_conn_events mb__client_conn_events = {.on_connected = on_connected,
                                                .on_data = on_data,
                                                .on_read_end = on_read_end,
                                                .on_above_high = on_above_high,
                                                .on_below_low = on_below_low,
-                                               .on_close = on_close};
+                                               .on_close = on_close,
+                                               .prefetch = prefetch};

@@ -58,6 +58,8 @@ typedef struct mb_upstream_events {
     /* What waits to be sent is above (at the low mark again) its high watermark: the connection's
      * output, of HTTP/2 the stream's own. */
     void (*on_pressure)(mb_upstream_request *request, bool above);
+    /* Something will come soon: mb_io.prefetch. May be NULL. */
+    void (*prefetch)(const mb_upstream_request *request);
 } mb_upstream_events;
 
 typedef enum mb_request_state {

@@ -8,6 +8,8 @@
  */
 #include "upstream/router_state.h"
 
+#include "base/prefetch.h"
+
 #include "base/slice.h"
 #include "http/message.h"
 
@@ -136,10 +138,18 @@ static void on_failure(mb_upstream_request *request, mb_upstream_failure why, mb
     mb_stream_leave(stream);
 }
 
+static void prefetch(const mb_upstream_request *request) {
+    const mb_router_state *state = (const mb_router_state *)request;
+
+    mb_prefetch(state->stream, offsetof(mb_stream, headers[MB_RESPONSE]));
+    mb_prefetch(&state->stream->headers[MB_RESPONSE], sizeof(mb_headers) + 2 * sizeof(mb_buffer));
+}
+
 const mb_upstream_events mb__router_events = {.on_ready = mb__router_on_ready,
                                               .on_failure = on_failure,
                                               .on_headers = on_headers,
                                               .on_informational = on_informational,
                                               .on_body = on_body,
                                               .on_trailers = on_trailers,
-                                              .on_pressure = mb__router_on_pressure};
+                                              .on_pressure = mb__router_on_pressure,
+                                              .prefetch = prefetch};

@@ -161,6 +161,52 @@ static void removal_in_the_batch(bool reuse) {
     poller_free(poller, memory);
 }
 
+#define STEPS_WATCHED 6
+
+typedef struct stepped {
+    mb_io io;
+    int peer;
+    unsigned step; /* the last one */
+    bool served;
+} stepped;
+
+static void take_step(mb_io *io, unsigned step) {
+    stepped *self = (stepped *)io;
+    MB_CHECK(!self->served);
+    MB_CHECK(self->step == 0 || step == self->step + 1);
+    self->step = step;
+}
+
+static void serve(mb_io *io, uint32_t events) {
+    stepped *self = (stepped *)io;
+    (void)events;
+    self->served = true;
+}
+
+MB_TEST(each_event_is_looked_ahead_to_step_by_step) {
+    mbtest_alloc *memory;
+    mb_poller *poller = poller_new(&memory);
+    stepped all[STEPS_WATCHED] = {0};
+    for (int i = 0; i < STEPS_WATCHED; i++) {
+        int ends[2];
+        MB_CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
+        all[i].io = (mb_io){ends[0], serve, i == STEPS_WATCHED - 1 ? NULL : take_step};
+        all[i].peer = ends[1];
+        MB_CHECK_EQ_INT(poller->vtable->add_level(poller, &all[i].io, MB_IO_WRITE), MB_OK);
+    }
+    MB_CHECK_EQ_INT(wait_now(poller), STEPS_WATCHED);
+    for (int i = 0; i < STEPS_WATCHED; i++) {
+        bool early = i < (int)MB_PREFETCH_STEPS; /* there was nobody to be served meanwhile */
+        MB_CHECK(all[i].served);
+        if (!early && all[i].io.prefetch != NULL) {
+            MB_CHECK_EQ_INT(all[i].step, MB_PREFETCH_STEPS);
+        }
+        close(all[i].io.fd);
+        close(all[i].peer);
+    }
+    poller_free(poller, memory);
+}
+
 MB_TEST(removal_suppresses_what_the_batch_still_holds) {
     removal_in_the_batch(false);
 }
