@@ -16,6 +16,7 @@ MORE_CASES = (
         title="hosts and paths by chance, one route against many, 32 connections",
         rows=(
             BASE,
+            "nginx+hosts",
             "moebridge+route",
             "moebridge+routes",
             "moebridge+routes-1",

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from .many_routes import HOSTS
 from .peer import HEADERS, Peer, Process, Setup, Tools, free_port, needs, new_folder
 
 __all__ = ["PEERS", "SETTINGS", "start_upstream"]
@@ -14,6 +15,7 @@ SETTINGS = {
     "nginx": "1 worker; HTTP/1.1 to the upstream with a keep-alive pool; access log off; "
     "keepalive_requests and bodies without bound; all else as it is by default "
     "(proxy_buffering on)",
+    "nginx+hosts": "1,000 server blocks by name, each with its upstream block",
     "nginx+lua": "the module of Debian's libnginx-mod-http-lua (LuaJIT): access_by_lua "
     "sets the request's header, header_filter_by_lua the response's",
     "upstream": "nginx, 1 worker, sendfile, no access log",
@@ -32,10 +34,11 @@ def _start(
     *,
     main: str = "",
     env: Mapping[str, str] | None = None,
+    address: str | None = None,
 ) -> Process:
     """Starts nginx with a configuration of its own, in a folder of its own."""
     root = Path(folder.name)
-    address = f"127.0.0.1:{free_port()}"
+    address = address or f"127.0.0.1:{free_port()}"
     temp = "".join(
         f"  {name}_temp_path {root};\n"
         for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -75,6 +78,24 @@ def start_upstream(body_bytes: int) -> Process:
     return _start(server, "  open_file_cache max=8;\n", folder)
 
 
+def _location(upstream: str, change: str = "") -> str:
+    return (
+        "    location / {\n"
+        f"      proxy_pass http://{upstream};\n"
+        "      proxy_http_version 1.1;\n"
+        '      proxy_set_header Connection "";\n'
+        f"{change}"
+        "    }\n"
+    )
+
+
+def _upstream(name: str, setup: Setup) -> str:
+    return (
+        f"  upstream {name} {{ server {setup.upstream}; keepalive {setup.connections * 2}; "
+        "keepalive_requests 1000000000; }\n"
+    )
+
+
 def _start_proxy(
     setup: Setup,
     change: str = "",
@@ -82,6 +103,7 @@ def _start_proxy(
     main: str = "",
     http: str = "",
     env: Mapping[str, str] | None = None,
+    address: str | None = None,
 ) -> Process:
     secure = ""
     if setup.certificate is not None:
@@ -91,20 +113,25 @@ def _start_proxy(
             "    ssl_protocols TLSv1.2 TLSv1.3;\n"
         )
     return _start(
-        f"{secure}"
-        "    location / {\n"
-        "      proxy_pass http://up;\n"
-        "      proxy_http_version 1.1;\n"
-        '      proxy_set_header Connection "";\n'
-        f"{change}"
-        "    }\n",
-        f"{http}  upstream up {{ server {setup.upstream}; keepalive {setup.connections * 2}; "
-        "keepalive_requests 1000000000; }\n",
+        f"{secure}{_location('up', change)}",
+        f"{http}{_upstream('up', setup)}",
         new_folder(),
         {"h1": "", "h2": " http2", "tls": " ssl"}[setup.protocol],
         main=main,
         env=env,
+        address=address,
     )
+
+
+def _start_hosts(setup: Setup) -> Process:
+    """As many hosts as many_routes.py has, each with an upstream of its own: the same server."""
+    address = f"127.0.0.1:{free_port()}"
+    http = "  server_names_hash_max_size 4096;\n" + "".join(
+        f"{_upstream(f'u{host}', setup)}"
+        f"  server {{ listen {address}; server_name h{host}.example;\n{_location(f'u{host}')}  }}\n"
+        for host in range(HOSTS)
+    )
+    return _start_proxy(setup, http=http, address=address)
 
 
 def _lua_root(tools: Tools) -> Path | None:
@@ -142,6 +169,12 @@ def _start_lua(setup: Setup) -> Process:
 
 PEERS = (
     Peer(name="nginx", title="nginx", start=_start_proxy, missing=needs("nginx"), required=True),
+    Peer(
+        name="nginx+hosts",
+        title="nginx, 1,000 hosts, each with an upstream of its own",
+        start=_start_hosts,
+        missing=needs("nginx"),
+    ),
     Peer(
         name="nginx+headers",
         title="nginx, the same two headers by its directives",
