@@ -235,7 +235,9 @@ class Plan:
         self, route: model.Route, chain: dict[str, model.HttpFilter], path: str
     ) -> model.Route:
         route = self._overridden(route, chain, path)
-        if not isinstance(route.action, Forward):
+        if not isinstance(route.action, Forward) or not any(
+            target.per_filter for target in route.action.targets
+        ):
             return route
         clusters = f"{path}.route.weighted_clusters.clusters"
         targets = [
@@ -248,6 +250,8 @@ class Plan:
     def _overridden(self, owner: Owner, chain: dict[str, model.HttpFilter], path: str) -> Owner:
         """The same with the objects of its per-route overrides."""
         given: Overrides = owner.per_filter  # type: ignore[attr-defined]
+        if not given:
+            return owner
         made: Overrides = {}
         for name, override in given.items():
             base = chain[name]
@@ -263,7 +267,7 @@ class Plan:
                 f"{at}.filter_config.value",
             )
             made[name] = msgspec.structs.replace(override, config=config)
-        return msgspec.structs.replace(owner, per_filter=made) if made else owner
+        return msgspec.structs.replace(owner, per_filter=made)
 
     # -- on the worker's thread ------------------------------------------------------------------
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from moebridge._paths import EnvoyPaths, ObjectPaths, Paths
+from moebridge._paths import EnvoyPaths, ObjectPaths
 from moebridge._plan import ChainItem, Plan, chain_of
-from moebridge.config.load import load
+from moebridge.config.load import collector_paused, load
 from moebridge.config.simple import build_simple
 from moebridge.config.yaml_reader import read_file
 from moebridge.errors import ConfigError
@@ -39,10 +39,13 @@ def plan_config(config: str | os.PathLike[str] | Mapping[str, Any]) -> Plan:
     Raises:
         ConfigError: with all that is wrong.
     """
-    if isinstance(config, Mapping):
-        paths: Paths = EnvoyPaths(config)
-        return Plan(load(config), paths=paths, loader=FilterLoader())
-    name = os.fspath(config)
+    with collector_paused():
+        if isinstance(config, Mapping):
+            return Plan(load(config), paths=EnvoyPaths(config), loader=FilterLoader())
+        return _plan_file(os.fspath(config))
+
+
+def _plan_file(name: str) -> Plan:
     document = read_file(name)
     try:
         model = load(document)

@@ -15,7 +15,7 @@ from moebridge.config.proto_json import read_message
 from moebridge.config.yaml_reader import parse, read_file
 from moebridge.errors import ConfigError
 
-__all__ = ["load", "load_text"]
+__all__ = ["collector_paused", "load", "load_text"]
 
 _BOOTSTRAP = "envoy.config.bootstrap.v3.Bootstrap"
 
@@ -32,7 +32,7 @@ def load(source: str | os.PathLike[str] | Mapping[str, Any]) -> Config:
     Raises:
         ConfigError: with all faults that could be found.
     """
-    with _collector_paused():
+    with collector_paused():
         if isinstance(source, Mapping):
             return _lower(source, "")
         return _lower(read_file(source), os.fspath(source))
@@ -46,13 +46,13 @@ def load_text(text: str, *, is_json: bool = False, file: str = "") -> Config:
         is_json: which of the two.
         file: name for errors.
     """
-    with _collector_paused():
+    with collector_paused():
         return _lower(parse(text, is_json=is_json, file=file), file)
 
 
 @contextlib.contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Nothing here makes cycles, and ten thousand routes would set it off all the time."""
+def collector_paused() -> Iterator[None]:
+    """For reading: that makes no cycles, and ten thousand routes would set it off all the time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

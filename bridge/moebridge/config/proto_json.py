@@ -74,7 +74,7 @@ def read_message(faults: Faults, name: str, value: object, path: Path) -> Node:
     """
     spec = schema.message_spec(name)
     node = Node(path, name)
-    if not isinstance(value, Mapping):
+    if type(value) is not dict and not isinstance(value, Mapping):
         faults.add(path, f"expected object, got {describe(value)}")
         node.bad.update(spec.fields)
         return node
