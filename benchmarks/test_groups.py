@@ -41,5 +41,5 @@ def test_group_is_entered_once_a_phase(make_stage: StageMaker) -> None:
     stage = make_stage([SetBoth() for _ in range(10)])
     before = stage.stats()["bridge.crossings"]
     stage.run(EXCHANGE, 100)
-    # Request, response, and the destroy of each filter.
-    assert stage.stats()["bridge.crossings"] - before == 100 * (2 + 10)
+    # Request, response, and the end of the streams.
+    assert stage.stats()["bridge.crossings"] - before == 100 * 3

@@ -28,6 +28,21 @@ _MICRO = (
     ("Read one of 12 headers", "test_headers::test_{}[get]"),
     ("Set it", "test_headers::test_{}[set]"),
 )
+#: Targets that `moebridge bench` does not measure: case, row, ns, suite, what is taken off.
+_MICRO_TARGETS = (
+    ("hook", "C", 60, "test_hook_call::test_hook_call[c]", None),
+    ("hook", "Python", 60, "test_hook_call::test_hook_call[python]", None),
+    ("headers[...]", "Python", 100, "test_headers::test_python[get]", None),
+    ("headers[...] =", "Python", 100, "test_headers::test_python[set]", None),
+    (
+        "basic_auth",
+        "Python",
+        1200,
+        "test_twins::test_twin[python-basic_auth]",
+        "test_twins::test_twin[c-basic_auth]",
+    ),
+)
+_HOOK_INSTRUCTIONS = 300
 _PLAIN = (
     ("Read the head of a small request", "test_parse_write::test_head[read-small]"),
     ("Read that of a browser: 20 headers", "test_parse_write::test_head[read-browser]"),
@@ -117,6 +132,35 @@ def parts() -> list[str]:
     )  # fmt: skip
 
 
+def _micro_targets() -> list[str]:
+    """Those that the micro suites and the budgets answer; no interval, but the least round."""
+    suite = load("micro")["suites"]["cython"]
+
+    def ns(key: str, of: str | None = None) -> tuple[float, float]:
+        off = {"ns": 0.0, "ns_min": 0.0} if of is None else suite[of]
+        return suite[key]["ns"] - off["ns"], suite[key]["ns_min"] - off["ns_min"]
+
+    lines = []
+    for case, row, bound, key, of in _MICRO_TARGETS:
+        found, least = ns(key, of)
+        met = "met" if found <= bound else "missed"
+        beyond = "" if of is None else " beyond its C twin"
+        lines.append(
+            f"| {case} | {row} | <= {bound} ns{beyond} | {found:.0f} (least {least:.0f}) | {met} |"
+        )
+    count = _budgets()["hook in C"]
+    met = "met" if count <= _HOOK_INSTRUCTIONS else "missed"
+    lines.append(f"| hook | C | <= {_HOOK_INSTRUCTIONS} instructions | {count} | {met} |")
+    return lines
+
+
+def _budgets() -> dict[str, int]:
+    found: dict[str, int] = json.loads(
+        (ROOT / "tests" / "instructions" / "budgets.json").read_text()
+    )
+    return found
+
+
 def targets() -> list[str]:
     """Each target beside what was measured."""
     results = load("bench")
@@ -127,7 +171,7 @@ def targets() -> list[str]:
         met = {True: "met", False: "missed", None: "not measured"}[verdict["met"]]
         case, row = verdict["case"], verdict["row"]
         lines.append(f"| {case} | {row} | {verdict['target']} | {measured} | {met} |")
-    return [*lines, "", _environment(results)]
+    return [*lines, *_micro_targets(), "", _environment(results)]
 
 
 def _figure(figure: Any) -> str:
@@ -158,9 +202,8 @@ def micro() -> list[str]:
 
 def instructions() -> list[str]:
     """The budgets of tests/instructions."""
-    budgets = json.loads((ROOT / "tests" / "instructions" / "budgets.json").read_text())
     lines = ["| | instructions |", "| --- | --- |"]
-    return lines + [f"| {name} | {number:,} |" for name, number in budgets.items()]
+    return lines + [f"| {name} | {number:,} |" for name, number in _budgets().items()]
 
 
 def redis() -> list[str]:

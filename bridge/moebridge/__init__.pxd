@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""The types of streams for filters that are compiled with Cython.
+"""The types of streams and bodies for filters that are compiled with Cython.
 
 A `my_filters.pxd` of one line, `cimport moebridge as mb`, beside `my_filters.py`: the annotations
 `stream: mb.Stream` are types then, and the attributes declared here cost a C call. All else is what
@@ -10,6 +10,12 @@ by name and signature when the filter is imported.
 """
 
 cdef extern from *:
+    ctypedef class moebridge.Buffer [object PyObject, check_size ignore]:
+        pass
+
+    ctypedef class moebridge.Connection [object PyObject, check_size ignore]:
+        pass
+
     ctypedef class moebridge.Headers [object PyObject, check_size ignore]:
         pass
 

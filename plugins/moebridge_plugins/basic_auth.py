@@ -93,7 +93,8 @@ class BasicAuth(mb.HttpFilter):
 
     def on_request_headers(self, stream: mb.Stream) -> mb.Status | None:
         """Checks the credentials."""
-        value = stream.request.headers.raw.get(self._header)
+        fields = stream.request.headers.raw
+        value = fields.get(self._header)
         if value is None:
             return self._refuse(
                 stream, "Missing username and password.", "no_credential_for_basic_auth"
@@ -102,7 +103,7 @@ class BasicAuth(mb.HttpFilter):
             return self._refuse(
                 stream, "Expected 'Basic' authentication scheme.", "invalid_scheme_for_basic_auth"
             )
-        if len(stream.request.headers.raw.getall(self._header)) > 1:
+        if len(fields.getall(self._header)) > 1:
             value = b""  # which of two counts is not for us to guess
         user, colon, password = decode(value[6:]).partition(b":")
         if not colon:
@@ -165,10 +166,10 @@ def decode(token: bytes) -> bytes:
     if len(padded) > MAX_TOKEN_CHARS:
         return b""
     try:
-        found = base64.b64decode(padded, validate=True)
+        found = binascii.a2b_base64(padded, strict_mode=True)
     except binascii.Error:
         return b""
-    return found if base64.b64encode(found) == padded else b""
+    return found if binascii.b2a_base64(found, newline=False) == padded else b""
 
 
 def realm(request: mb.Request) -> str:

@@ -86,6 +86,14 @@ class Trailers(mb.HttpFilter):
     def on_response_headers(self, stream: mb.Stream) -> None:
         stream.response.headers["x-t"] = "1"
         stream.state["a"] = 1
+
+
+class Looks(mb.HttpFilter):
+    def on_load(self) -> None:
+        self.found = 0
+
+    def on_response_body(self, stream: mb.Stream, data: mb.Buffer) -> None:
+        self.found += data.count(b"o") + len(memoryview(data))
 '''
 
 
@@ -93,6 +101,7 @@ def compile_in(folder: Path) -> None:
     command = [sys.executable, "-W", "error", "setup.py", "-q", "build_ext", "--inplace"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "Unknown type" not in done.stdout + done.stderr  # a type without its declaration
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +180,12 @@ def test_annotations_of_the_compiled_file_are_types(load: Load, kind: str) -> No
         TypeError if kind == "compiled" else AttributeError, match=r"stream|request"
     ):
         hook("no stream")
+
+
+def test_bodies_are_read_by_a_compiled_file(load: Load, make_proxy: ProxyMaker) -> None:
+    looks = load("hooks").Looks()
+    answer = fetch(address_of(make_proxy(looks)))
+    assert looks.found == answer.body.count(b"o") + len(answer.body) > 0
 
 
 def test_exception_in_a_hook_is_told_with_its_line(
