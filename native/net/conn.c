@@ -193,7 +193,7 @@ void mb_conn_free(mb_conn *conn) {
 static void prefetch(mb_io *io, unsigned step) {
     mb_conn *conn = MB_LIST_ENTRY(io, mb_conn, io);
     if (step == 1) {
-        mb_prefetch(conn, offsetof(mb_conn, saved_errno));
+        mb_prefetch(conn, offsetof(mb_conn, remote));
         mb_prefetch(conn->transport, MB_CACHE_LINE_BYTES);
         mb_prefetch(conn->owner, MB_OWNER_PREFETCH_BYTES);
     } else if (conn->events->prefetch != NULL) {

@@ -112,6 +112,7 @@ struct mb_conn {
     bool write_ended : 1;
     bool lingering : 1;
     bool closed : 1, freed : 1;
+    int saved_errno; /* conn.c's own: here it takes no room */
     mb_buffer in, out;
     uint64_t bytes_read, bytes_written; /* on the transport */
     /* conn.c's own */
@@ -119,7 +120,6 @@ struct mb_conn {
     size_t high_bytes;
     mb_timer timer; /* connect and handshake, then delayed close */
     uint64_t close_delay_us;
-    int saved_errno;
     mb_address remote, local; /* for all to read; `local` of an outgoing one once connected */
 };
 
