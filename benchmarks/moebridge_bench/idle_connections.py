@@ -2,8 +2,8 @@
 
 Each has had one request, through a Python filter where the row has one; then all of them wait. Of
 ten thousand the first thousand are not counted: what is allocated once is there after them. The
-figure is the growth of the proportional set size by the others, without sockets: those are the
-kernel's. More than ten thousand moebridge refuses by default.
+figure is by how much the others make its anonymous memory grow (Pss_Anon), without sockets: those
+are the kernel's. More than ten thousand moebridge refuses by default.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from .cpu_case import BASE
 from .measure import Options, Result, Say, make_row
-from .memory import proportional_bytes
+from .memory import anonymous_bytes
 from .peer import PeerError, Process
 from .peers import PEERS
 from .standing import stand
@@ -111,9 +111,9 @@ class IdleConnections:
         clients: list[socket.socket] = []
         try:
             _connect(process, self.first, clients)
-            before = proportional_bytes(process.pid)
+            before = anonymous_bytes(process.pid)
             _connect(process, self.connections - self.first, clients)
-            grown = proportional_bytes(process.pid) - before
+            grown = anonymous_bytes(process.pid) - before
         finally:
             for client in clients:
                 client.close()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .cpu import tree
 
-__all__ = ["Memory", "proportional_bytes"]
+__all__ = ["Memory", "anonymous_bytes"]
 
 
 def _kib(file: Path, field: str) -> int:
@@ -17,9 +17,12 @@ def _kib(file: Path, field: str) -> int:
     raise ValueError(f"{file} has no {field}")
 
 
-def proportional_bytes(pid: int) -> int:
-    """Returns what a tree of processes has in RAM; what several share counts in parts."""
-    return sum(_kib(Path(f"/proc/{one}/smaps_rollup"), "Pss") for one in tree(pid)) * 1024
+def anonymous_bytes(pid: int) -> int:
+    """Returns what a tree of processes has in RAM; what several of them share counts in parts.
+
+    Without files that are mapped: their share falls when any other process maps them, too.
+    """
+    return sum(_kib(Path(f"/proc/{one}/smaps_rollup"), "Pss_Anon") for one in tree(pid)) * 1024
 
 
 class Memory:
