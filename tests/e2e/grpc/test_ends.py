@@ -58,7 +58,7 @@ def test_deadline_reaches_the_server_and_ends_its_call(
     seen = service.seen["d"]
     assert seen.over.wait(WAIT_S)
     assert seen.time_left is not None
-    assert 0 < seen.time_left <= 1
+    assert 0 < seen.time_left < 1.1  # the client rounds up what it tells
     await_no_streams(proxy)
 
 
