@@ -15,6 +15,7 @@
 #include "server/http_conn.h"
 
 #include "base/alloc.h"
+#include "base/prefetch.h"
 #include "base/slice.h"
 #include "net/tls.h"
 #include "server/server_internal.h"
@@ -150,6 +151,14 @@ static void on_first_end(void *owner, mb_conn *conn) {
 
 static void on_early_close(void *owner, mb_conn *conn, mb_close_reason reason) {
     mb__http_one_stream_events.on_close(owner, conn, reason);
+}
+
+void mb__http_conn_prefetch(void *owner, unsigned step) {
+    mb_http_conn *hc = owner;
+    if (step == 2) {
+        mb_prefetch(hc, sizeof(*hc));
+        mb_prefetch(hc->codec, MB_CODEC_PREFETCH_BYTES);
+    }
 }
 
 const mb_conn_events mb__http_codec_unknown_events = {

@@ -12,7 +12,6 @@
 #include "server/http_conn.h"
 
 #include "base/alloc.h"
-#include "base/prefetch.h"
 #include "http/status.h"
 #include "server/server_internal.h"
 #include <string.h>
@@ -493,21 +492,13 @@ static void on_below_low(void *owner, mb_conn *conn) {
     }
 }
 
-static void prefetch(void *owner, unsigned step) {
-    mb_http_conn *hc = owner;
-    if (step == 2) {
-        mb_prefetch(hc, sizeof(*hc));
-        mb_prefetch(hc->codec, MB_CODEC_PREFETCH_BYTES);
-    }
-}
-
 const mb_conn_events mb__http_one_stream_events = {
     .on_data = on_data,
     .on_read_end = on_read_end,
     .on_above_high = on_above_high,
     .on_below_low = on_below_low,
     .on_close = on_close,
-    .prefetch = prefetch,
+    .prefetch = mb__http_conn_prefetch,
 };
 
 const mb_conn_events mb__http_many_streams_events = {

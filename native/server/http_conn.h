@@ -86,6 +86,9 @@ void mb__http_conn_break(mb_http_conn *hc, bool reset);
 /* The stream is over and accounted for: frees it and goes on with the connection. */
 void mb__http_conn_stream_done(mb_http_conn *hc, mb_stream *stream);
 
+/* http_codec.c. mb_conn_events.prefetch. */
+void mb__http_conn_prefetch(void *owner, unsigned step);
+
 extern const mb_codec_events mb__http_codec_events;
 extern const mb_conn_events mb__http_one_stream_events;
 extern const mb_conn_events mb__http_many_streams_events;
