@@ -231,7 +231,7 @@ cdef class Worker:
     cdef object __weakref__
     cdef public object loop           # the worker's asyncio loop, or None
     cdef object task_type             # asyncio.Task, once there was one
-    cdef bint takes_step              # a task is made: its first step goes to `first_step`
+    cdef object step_context          # of a task that is made: its first step goes to `first_step`
     cdef object first_step
     cdef public dict contexts         # stream id -> contextvars.Context, while a task uses it
     cdef public set outstanding       # tasks that outlive their stream; drain waits for them

@@ -27,6 +27,8 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memset
 
+from collections.abc import Coroutine
+
 from moebridge import _network as network
 from moebridge import _reply as reply
 from moebridge import _runtime as runtime

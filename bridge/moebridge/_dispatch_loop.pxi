@@ -27,17 +27,18 @@ cdef class Handle:
 
     def _run(self):
         """Calls; asyncio's loop does it, for each that is not cancelled."""
+        callback, args = self._callback, self._args   # it may cancel its own handle
         try:
             PyContext_Enter(self._context)
             try:
-                self._callback(*self._args)
+                callback(*args)
             finally:
                 PyContext_Exit(self._context)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
             self._loop.call_exception_handler({
-                "message": f"Exception in callback {self._callback!r}",
+                "message": f"Exception in callback {callback!r}",
                 "exception": error,
                 "handle": self,
             })
@@ -51,7 +52,8 @@ def call_soon(self, callback, *args, context=None):
     """WorkerLoop.call_soon: as in asyncio; from a hook it also has the core return."""
     cdef Worker worker = self._worker
     cdef Handle handle
-    if worker.takes_step:   # of the task that is made now; it has no arguments
+    # Of the task that is made now; a finalizer that runs meanwhile may call, too.
+    if worker.step_context is not None and context is worker.step_context and not args:
         worker.first_step = callback
         return None
     worker.c.wake = True

@@ -64,7 +64,7 @@ cdef int suspend(Gate s, int hook, int direction, bint end, object awaitable,
     cdef Worker worker = s.place.worker
     cdef int status
     if worker.loop is None:
-        if hasattr(awaitable, "close"):
+        if isinstance(awaitable, Coroutine):   # no object of the filter's own
             awaitable.close()      # a coroutine that nobody will await
         raise FilterError(f"filter {s.place.name!r} is async, but no asyncio loop runs here")
     s.resumed[direction] = False

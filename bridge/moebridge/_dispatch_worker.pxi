@@ -128,11 +128,11 @@ cdef class Worker:
         if self.task_type is None:
             from asyncio import Task
             self.task_type = Task
-        self.takes_step = True
+        self.step_context = context
         try:
             task = self.task_type(coroutine, loop=self.loop, name=name, context=context)
         finally:
-            self.takes_step = False
+            self.step_context = None
         step, self.first_step = self.first_step, None   # it holds the task
         return task, step
 

@@ -300,6 +300,24 @@ def test_a_cancelled_callback_is_not_called(bench: Bench) -> None:
     assert calls == [2]
 
 
+def test_a_callback_may_cancel_its_own_handle(bench: Bench) -> None:
+    seen: list[object] = []
+
+    async def ask() -> None:
+        handles: list[asyncio.Handle] = []
+
+        def cancels(*given: object) -> None:
+            handles.pop().cancel()
+            seen.extend(given)
+
+        handles.append(bench.loop.call_soon(cancels, object(), bytes(1000)))
+        await turns(2)
+
+    bench.run(ask())
+    assert len(seen) == 2
+    assert seen[1] == bytes(1000)
+
+
 def test_a_callback_that_raises_goes_to_the_exception_handler(bench: Bench) -> None:
     seen: list[dict[str, Any]] = []
     bench.loop.set_exception_handler(lambda _loop, context: seen.append(context))
