@@ -149,11 +149,11 @@ static void on_expire_chained(mb_timer *timer) {
     }
 }
 
-MB_TEST(callback_may_disarm_a_timer_that_is_due_in_the_same_millisecond) {
+static void end_one_that_is_due(bool rests) {
     mbtest_alloc *memory = mbtest_failing_alloc(0);
     wheel_start(0, memory);
     test_timer *victim = timers_new(1);
-    chained first = {.timer.on_expire = on_expire_chained, .other = &victim->timer};
+    chained first = {.timer.on_expire = on_expire_chained, .other = &victim->timer, .rests = rests};
     mb_timer_arm(wheel, &first.timer, 3 * MS);
     mb_timer_arm(wheel, &victim->timer, 3 * MS);
     MB_CHECK_EQ_INT(mb_timer_wheel_advance(wheel, 10 * MS), 1);
@@ -163,18 +163,12 @@ MB_TEST(callback_may_disarm_a_timer_that_is_due_in_the_same_millisecond) {
     free(victim);
 }
 
+MB_TEST(callback_may_disarm_a_timer_that_is_due_in_the_same_millisecond) {
+    end_one_that_is_due(false);
+}
+
 MB_TEST(callback_may_lay_to_rest_a_timer_that_is_due_in_the_same_millisecond) {
-    mbtest_alloc *memory = mbtest_failing_alloc(0);
-    wheel_start(0, memory);
-    test_timer *victim = timers_new(1);
-    chained first = {.timer.on_expire = on_expire_chained, .other = &victim->timer, .rests = true};
-    mb_timer_arm(wheel, &first.timer, 3 * MS);
-    mb_timer_arm(wheel, &victim->timer, 3 * MS);
-    MB_CHECK_EQ_INT(mb_timer_wheel_advance(wheel, 10 * MS), 1);
-    MB_CHECK_EQ_INT(victim->fired, 0);
-    mb_timer_wheel_free(wheel);
-    mbtest_alloc_free(memory);
-    free(victim);
+    end_one_that_is_due(true);
 }
 
 MB_TEST(callback_that_arms_itself_for_now_does_not_keep_the_advance_running) {

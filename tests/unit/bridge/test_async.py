@@ -510,3 +510,33 @@ def test_what_is_asked_for_before_the_first_await_holds(
 
     assert make_bench(Replies()).ask().status == 418
     assert make_bench(Resumes()).ask().status == 200
+
+
+def test_what_is_called_while_a_task_is_made_is_not_its_first_step(
+    make_bench: BenchMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A finalizer may run at any allocation, and a transport's calls call_soon."""
+    known = asyncio.tasks._all_tasks  # type: ignore[attr-defined]
+    add, seen = known.add, []
+
+    class Once(mb.HttpFilter):
+        async def on_request_headers(self, stream: mb.Stream) -> None:
+            seen.append("hook")
+
+    bench = make_bench(Once())
+
+    def finalizer(task: asyncio.Task[Any]) -> None:
+        add(task)
+        bench.loop.call_soon(seen.append, "other")
+        bench.loop.call_soon(lambda: seen.append("plain"))
+
+    async def ask() -> Message:
+        monkeypatch.setattr(known, "add", finalizer)
+        answer = await bench.exchange(REQUEST)
+        monkeypatch.undo()
+        await turns(2)
+        return answer
+
+    assert bench.run(ask()).status == 200
+    assert seen.count("hook") == 1
+    assert {"other", "plain"} <= set(seen)
