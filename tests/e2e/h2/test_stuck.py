@@ -134,8 +134,10 @@ def test_stream_that_a_python_filter_holds_keeps_no_other(upstream: Upstream) ->
             rounds(client)
             assert client.room(held) == 0
             assert not client.answers.get(held, Answer()).over
-            stats = proxy.stats()
-            assert stats["http.ingress_http.downstream_rq_active"] == 1
+            eventually(  # statistics are published at the end of a turn, after the last answer
+                "the held stream is the only one",
+                lambda: proxy.stats()["http.ingress_http.downstream_rq_active"] == 1,
+            )
             client.send(frame(Kind.RST_STREAM, 0, held, bytes([0, 0, 0, 8])))
             eventually(
                 "the stream is gone",
